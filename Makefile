@@ -1,0 +1,37 @@
+# `make` alone lists the commands.
+
+PYTHON := .venv/bin/python
+
+# Jupyter, matplotlib, Theano and uv keep files under $HOME: where it cannot be
+# written, they get a folder here.
+ifeq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo writable),)
+export HOME := $(CURDIR)/.home
+$(shell mkdir -p .home)
+endif
+
+.PHONY: help run test lab lock clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.ready  ## execute hw1.ipynb from the first cell to the last, write its reports
+	$(PYTHON) tools/run.py
+
+test: .venv/.ready  ## check style, then prove the notebook, the data and the tools
+	$(PYTHON) -m ruff check --config tools/pyproject.toml .
+	$(PYTHON) -m ruff format --check --config tools/pyproject.toml .
+	$(PYTHON) -m pytest -c tools/pyproject.toml
+
+lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
+	$(PYTHON) -m jupyter lab hw1.ipynb
+
+lock: .venv/.ready  ## resolve requirements.txt and tests/requirements.txt anew
+	.uv/bin/uv --project tools pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes --custom-compile-command "make lock" \
+	    requirements.txt tests/requirements.txt --output-file tools/requirements.lock
+
+clean:  ## remove everything that the other commands can make again
+	rm -rf .venv .uv .home .pytest_cache .ruff_cache .hypothesis .ipynb_checkpoints
+
+.venv/.ready: tools/requirements.lock tools/setup.sh
+	@sh tools/setup.sh
