@@ -20,7 +20,7 @@ run: .venv/.ready  ## execute hw1.ipynb from the first cell to the last, write i
 test: .venv/.ready  ## check style, then prove the notebook, the data and the tools
 	$(PYTHON) -m ruff check --config tools/pyproject.toml .
 	$(PYTHON) -m ruff format --check --config tools/pyproject.toml .
-	$(PYTHON) -m pytest -c tools/pyproject.toml
+	$(PYTHON) -m pytest -c tools/pyproject.toml --rootdir .
 
 lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
 	$(PYTHON) -m jupyter lab hw1.ipynb

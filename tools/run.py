@@ -51,7 +51,7 @@ def main():
         print(f"{error}\n\n{output} was left as it was.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted: {output} was left as it was.", file=sys.stderr)
+        print(f"{output} was left as it was.", file=sys.stderr)
         return 130
     print(f"wrote {output}")
     return 0
@@ -68,6 +68,7 @@ def execute(notebook, readme=""):
         timeout=None,
         resources={"metadata": {"path": str(ROOT)}},
         record_timing=False,
+        coalesce_streams=True,
         config=Config(KernelManager={"transport_encryption": "auto"}),
     )
     began = time.monotonic()
@@ -82,10 +83,12 @@ def execute(notebook, readme=""):
             except (CellExecutionError, DeadKernelError):
                 print(f"\nFailed in {place}:", file=sys.stderr)
                 raise
+            except KeyboardInterrupt:
+                print(f"\nInterrupted in {place}.", file=sys.stderr)
+                raise
         texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
         values = evaluate(client, expressions("".join([*texts, readme])))
     print(f"{time.monotonic() - began:6.1f} s  all cells executed")
-    notebook.metadata["language_info"] = client.nb.metadata["language_info"]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = fill(cell.source, values)
