@@ -42,7 +42,11 @@ def main():
 
     try:
         notebook = nbformat.read(arguments.notebook, as_version=4)
-        readme = README.read_text() if output == NOTEBOOK else ""
+    except (ValueError, nbformat.ValidationError, OSError) as error:
+        print(f"{arguments.notebook} cannot be read: {error}", file=sys.stderr)
+        return 1
+    readme = README.read_text() if output == NOTEBOOK else ""
+    try:
         readme = execute(notebook, readme)
         write_atomically(output, nbformat.writes(notebook) + "\n")
         if output == NOTEBOOK:

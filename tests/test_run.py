@@ -1,0 +1,106 @@
+"""tools/run.py on small notebooks: what it writes, and that a failure changes nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+
+def write(path, *cells):
+    """Write a notebook of (id, source) cells; ids that start with "text" are Markdown."""
+    notebook = new_notebook(
+        cells=[
+            (new_markdown_cell if id.startswith("text") else new_code_cell)(text, id=id)
+            for id, text in cells
+        ]
+    )
+    nbformat.write(notebook, path)
+    return path
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tools" / "run.py", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def run(*arguments):
+    """Return the exit status, stdout and stderr of run.py."""
+    process = start(*arguments)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def sources(path):
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells]
+
+
+def test_markers_get_their_values_even_before_the_cell_that_defines_them(tmp_path):
+    text = "a <!--= f'{x:.1f}' -->–<!--/-->, b <!--= x > 2 -->old\n<!--/--> c"
+    path = write(tmp_path / "n.ipynb", ("text", text), ("define", "x = 2.25\nprint(x)"))
+    status, out, err = run(path)
+    assert status == 0, err
+    expected = "a <!--= f'{x:.1f}' -->2.2<!--/-->, b <!--= x > 2 -->True<!--/--> c"
+    assert sources(path)[0] == expected
+    assert "cell 2 of 2, define" in out
+    cell = nbformat.read(path, as_version=4).cells[1]
+    assert cell.execution_count == 1 and cell.outputs[0].text == "2.25\n"
+
+
+def test_output_goes_elsewhere(tmp_path):
+    path = write(tmp_path / "n.ipynb", ("text", "<!--= 1 + 1 -->–<!--/-->"))
+    before = path.read_bytes()
+    assert run(path, "--output", tmp_path / "m.ipynb")[0] == 0
+    assert path.read_bytes() == before
+    assert sources(tmp_path / "m.ipynb") == ["<!--= 1 + 1 -->2<!--/-->"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([("fine", "1"), ("broken", "1 / 0")], ["cell 2 of 2, broken", "ZeroDivision"]),
+        ([("text", "<!--= nowhere -->–<!--/-->")], ["nowhere", "NameError"]),
+        ([("killed", "import os\nos.kill(os.getpid(), 9)")], ["cell 1 of 1, killed"]),
+    ],
+    ids=["a cell raises", "an expression fails", "the kernel dies"],
+)
+def test_failure_leaves_the_notebook_as_it_was(cells, said, tmp_path):
+    path = write(tmp_path / "n.ipynb", *cells)
+    before = path.read_bytes()
+    status, _, err = run(path)
+    assert status == 1
+    for part in [*said, f"{path} was left as it was"]:
+        assert part in err
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["n.ipynb"]
+
+
+def test_ctrl_c_leaves_the_notebook_as_it_was(tmp_path):
+    path = write(tmp_path / "n.ipynb", ("slow", "import time\ntime.sleep(60)"))
+    before = path.read_bytes()
+    process = start(path)
+    assert "slow" in process.stdout.readline()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted in cell 1 of 1, slow" in err and "was left as it was" in err
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["n.ipynb"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not a notebook"])
+def test_what_is_not_a_notebook_is_refused(content, tmp_path):
+    path = tmp_path / "n.ipynb"
+    path.write_text(content)
+    status, _, err = run(path)
+    assert status == 1 and str(path) in err and "Traceback" not in err
