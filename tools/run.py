@@ -73,6 +73,7 @@ def execute(notebook, readme=""):
         resources={"metadata": {"path": str(ROOT)}},
         record_timing=False,
         coalesce_streams=True,
+        shutdown_kernel="immediate",  # all is done: no need to interrupt it politely
         config=Config(KernelManager={"transport_encryption": "auto"}),
     )
     began = time.monotonic()
