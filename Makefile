@@ -9,10 +9,10 @@ export HOME := $(CURDIR)/.home
 $(shell mkdir -p .home)
 endif
 
-.PHONY: help run test lab lock clean
+.PHONY: help run test lab derivation lock clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.ready  ## execute hw1.ipynb from the first cell to the last, write its reports
 	$(PYTHON) tools/run.py
@@ -24,6 +24,9 @@ test: .venv/.ready  ## check style, then prove the notebook, the data and the to
 
 lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
 	$(PYTHON) -m jupyter lab hw1.ipynb
+
+derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
+	$(PYTHON) tools/build_derivation.py
 
 lock: .venv/.ready  ## resolve requirements.txt and tests/requirements.txt anew
 	.uv/bin/uv --project tools pip compile --quiet --universal --python-version 3.11 \

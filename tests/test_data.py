@@ -182,7 +182,7 @@ def test_too_few_images_to_validate(folder):
 
 @pytest.mark.parametrize("file", SHA256)
 def test_shipped_file_with_one_wrong_byte(file, tmp_path, monkeypatch):
-    """Valid gzip, valid structure, one pixel or label changed: only the sum can tell."""
+    """Valid gzip, valid structure, one value changed: only the checksum can tell."""
     for name in SHA256:
         shutil.copy(HERE / name, tmp_path)
     monkeypatch.setattr("data.mnist.HERE", tmp_path)

@@ -1,4 +1,4 @@
-"""tools/run.py on small notebooks: what it writes, and that a failure changes nothing."""
+"""tools/run.py on small notebooks: what it writes; that a failure changes nothing."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 
 def write(path, *cells):
-    """Write a notebook of (id, source) cells; ids that start with "text" are Markdown."""
+    """Write a notebook of (id, source) cells; an id "text..." means Markdown."""
     notebook = new_notebook(
         cells=[
             (new_markdown_cell if id.startswith("text") else new_code_cell)(text, id=id)
