@@ -144,15 +144,16 @@ def test_level_3_calls_numpy_only(notebook):
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert called <= own | {"range", "len", "print", "zip", "show"}
+    assert called <= own | {"range", "len", "print", "zip", "enumerate", "max", "show"}
     assert {"softmax", "sgd", "evaluate", "gradients", "one_hot"} <= own
 
 
 @pytest.mark.parametrize("heading", ["5 Level 2", "6 Level 3"])
 def test_level_runs_after_the_data_section_alone(heading, notebook):
     cells = section(notebook, "3 Before", "code") + section(notebook, heading, "code")
-    report = execute(cells)[-1].outputs[0].data["text/plain"]
-    assert ast.literal_eval(report)["test_accuracy"] >= 0.922
+    (report,) = (c for c in execute(cells) if re.fullmatch("level-.-report", c.id))
+    report = ast.literal_eval(report.outputs[0].data["text/plain"])
+    assert report["test_accuracy"] >= 0.922
 
 
 def test_fresh_run_gives_the_stored_results(notebook, tmp_path):

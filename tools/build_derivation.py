@@ -158,8 +158,11 @@ def main():
     pdf = compile_pdf()
     # A complete file takes the old one's place in a single step.
     partial = output.with_name(output.name + ".part")
-    partial.write_bytes(pdf)
-    partial.replace(output)
+    try:
+        partial.write_bytes(pdf)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
     print(f"{output}: {len(pdf):,} bytes")
 
 
