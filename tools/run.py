@@ -7,6 +7,7 @@ replaces the value. Files are written only when everything has succeeded.
 
 import argparse
 import ast
+import base64
 import os
 import re
 import sys
@@ -23,6 +24,10 @@ from traitlets.config import Config
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hw1.ipynb"
 README = ROOT / "README.md"
+PICTURE = (
+    ROOT / "tools" / "result.png"
+)  # what the README shows: the figure of this cell
+PICTURE_CELL = "comparison-plot"
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
 
 
@@ -48,9 +53,10 @@ def main():
     readme = README.read_text() if output == NOTEBOOK else ""
     try:
         readme = execute(notebook, readme)
-        write_atomically(output, nbformat.writes(notebook) + "\n")
+        write_atomically(output, (nbformat.writes(notebook) + "\n").encode())
         if output == NOTEBOOK:
-            write_atomically(README, readme)
+            write_atomically(README, readme.encode())
+            write_atomically(PICTURE, figure(notebook, PICTURE_CELL))
     except (CellExecutionError, DeadKernelError, ReportError, OSError) as error:
         print(f"{error}\n\n{output} was left as it was.", file=sys.stderr)
         return 1
@@ -135,12 +141,18 @@ def fill(text, values):
     )
 
 
-def write_atomically(path, text):
-    """Write `text` to `path`, which holds either its old or its new content."""
+def figure(notebook, cell_id):
+    """Return the bytes of the PNG that the cell displays."""
+    (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
+    return base64.b64decode(cell.outputs[0].data["image/png"])
+
+
+def write_atomically(path, content):
+    """Write the bytes `content` to `path`, which holds its old or its new content."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
