@@ -9,7 +9,7 @@ export HOME := $(CURDIR)/.home
 $(shell mkdir -p .home)
 endif
 
-.PHONY: help run test lab derivation lock clean
+.PHONY: help run test lab html submission derivation lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -25,13 +25,19 @@ test: .venv/.ready  ## check style, then prove the notebook, the data and the to
 lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
 	$(PYTHON) -m jupyter lab hw1.ipynb
 
+html: .venv/.ready  ## write hw1.html, the notebook as one file for a browser
+	$(PYTHON) tools/export_html.py
+
+submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID=jdoe
+	$(PYTHON) tools/submission.py "$(ANDREW_ID)"
+
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py
 
-lock: .venv/.ready  ## resolve requirements.txt and tests/requirements.txt anew
+lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
 	.uv/bin/uv --project tools pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --custom-compile-command "make lock" \
-	    requirements.txt tests/requirements.txt --output-file tools/requirements.lock
+	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
 clean:  ## remove everything that the other commands can make again
 	rm -rf .venv .uv .home .pytest_cache .ruff_cache .hypothesis .ipynb_checkpoints
