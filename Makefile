@@ -29,7 +29,7 @@ html: .venv/.ready  ## write hw1.html, the notebook as one file for a browser
 	$(PYTHON) tools/export_html.py
 
 submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID=jdoe
-	$(PYTHON) tools/submission.py "$(ANDREW_ID)"
+	$(PYTHON) tools/submission.py -- "$(ANDREW_ID)"
 
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py

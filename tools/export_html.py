@@ -1,0 +1,100 @@
+"""Write hw1.html: the notebook as one web page that needs no Jupyter and no network.
+
+The figures stand in the page, and its formulas are MathML, which browsers draw by
+themselves. nbconvert's own page would load scripts from the network for the formulas.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from run import NOTEBOOK, ROOT, write_atomically
+
+# JupyterLab's look without its scripts, with lines short enough to read, and with the
+# descriptions of the figures, which nbconvert leaves out.
+TEMPLATE = """\
+{%- extends "lab/index.html.j2" -%}
+{%- block html_head_js %}{% endblock -%}
+{%- block html_head_js_mathjax %}{% endblock -%}
+{%- block html_head_js_mermaidjs %}{% endblock -%}
+{%- block html_head_css -%}
+<style>
+main { max-width: 60rem; margin: auto; }
+math { font-size: 115%; }
+[mathvariant="bold"] { font-weight: bold; } /* few browsers know the attribute */
+</style>
+{%- endblock -%}
+{%- block data_png scoped -%}
+{%- set alt = output | get_metadata("alt", "image/png") -%}
+{%- set described = '<img alt="' ~ alt | escape_html ~ '" ' -%}
+{{ super() | replace("<img ", described) if alt else super() }}
+{%- endblock -%}
+"""
+
+
+def mathml(formula, display):
+    """Return a formula of TeX as MathML that looks as TeX would set it."""
+    # Browsers shrink a prime in the exponent until it is hardly seen, and it needs no
+    # exponent: its glyph is a raised one.
+    html = convert(formula.replace("'", r"\prime "), display=display)
+    # The space of TeX around a function: log 10, not log10.
+    return html.replace(
+        "<mi>log</mi>", '<mo lspace="0.167em" rspace="0.167em">log</mo>'
+    )
+
+
+class MathRenderer(IPythonRenderer):
+    """Renders the formulas of Markdown as MathML."""
+
+    def block_math(self, body):
+        """Return the formula of `$$body$$`."""
+        return mathml(body, "block")
+
+    def inline_math(self, body):
+        """Return the formula of `$body$`."""
+        return mathml(body, "inline")
+
+
+def markdown2html(source):
+    """Return a Markdown cell as HTML."""
+    return MarkdownWithMath(MathRenderer(escape=False)).render(source)
+
+
+def title(notebook):
+    """Return the text of the first heading."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    heading = re.search(r"^#+ (.+)$", "\n".join(texts), re.MULTILINE)
+    return heading[1] if heading else NOTEBOOK.stem
+
+
+def export(notebook):
+    """Return the page."""
+    exporter = HTMLExporter(
+        raw_template=TEMPLATE, filters={"markdown2html": markdown2html}
+    )
+    metadata = {"name": title(notebook)}
+    return exporter.from_notebook_node(notebook, {"metadata": metadata})[0]
+
+
+def main():
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=ROOT / "hw1.html")
+    output = parser.parse_args().output
+    try:
+        page = export(nbformat.read(NOTEBOOK, as_version=4))
+        write_atomically(output, page.encode())
+    except (ValueError, nbformat.ValidationError, OSError) as error:
+        print(f"{output} cannot be written: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
