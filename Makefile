@@ -9,6 +9,11 @@ export HOME := $(CURDIR)/.home
 $(shell mkdir -p .home)
 endif
 
+# A .venv whose Python has gone is made again.
+ifeq ($(wildcard $(PYTHON)),)
+$(shell rm -f .venv/.ready)
+endif
+
 .PHONY: help run test lab html submission derivation lock clean
 
 help:  ## list the commands
@@ -29,7 +34,7 @@ html: .venv/.ready  ## write hw1.html, the notebook as one file for a browser
 	$(PYTHON) tools/export_html.py
 
 submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID=jdoe
-	$(PYTHON) tools/submission.py -- "$(ANDREW_ID)"
+	$(PYTHON) tools/submission.py -- "$$ANDREW_ID"
 
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py
@@ -39,7 +44,7 @@ lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
 	    --generate-hashes --custom-compile-command "make lock" \
 	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
-clean:  ## remove everything that the other commands can make again
+clean:  ## remove the environment and the caches
 	rm -rf .venv .uv .home .pytest_cache .ruff_cache .hypothesis .ipynb_checkpoints
 
 .venv/.ready: tools/requirements.lock tools/setup.sh

@@ -1,5 +1,6 @@
 """tools/run.py on small notebooks: what it writes; that a failure changes nothing."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -8,8 +9,15 @@ import time
 
 import nbformat
 import pytest
+import run as run_module
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+# A PNG of a single pixel.
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAA"
+    "AABJRU5ErkJggg=="
+)
 
 
 def write(path, *cells):
@@ -104,3 +112,33 @@ def test_what_is_not_a_notebook_is_refused(content, tmp_path):
     path.write_text(content)
     status, _, err = run(path)
     assert status == 1 and str(path) in err and "Traceback" not in err
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project in `tmp_path`, its notebook and README yet to be filled."""
+    monkeypatch.setattr(run_module, "NOTEBOOK", tmp_path / "hw1.ipynb")
+    monkeypatch.setattr(run_module, "README", tmp_path / "README.md")
+    monkeypatch.setattr(run_module, "PICTURE", tmp_path / "result.png")
+    monkeypatch.setattr("sys.argv", ["run.py", "hw1.ipynb"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("× <!--= x -->–<!--/-->", "utf-8")
+    (tmp_path / "result.png").write_bytes(b"old")
+    return tmp_path
+
+
+def test_readme_and_its_picture_are_written_with_the_notebook(project):
+    imports = "import base64\nfrom IPython.display import Image\n"
+    draw = f"x = 7\nImage(base64.b64decode({PIXEL!r}))"
+    write(project / "hw1.ipynb", (run_module.PICTURE_CELL, imports + draw))
+    assert run_module.main() == 0
+    assert (project / "README.md").read_text("utf-8") == "× <!--= x -->7<!--/-->"
+    assert (project / "result.png").read_bytes() == base64.b64decode(PIXEL)
+
+
+def test_without_the_picture_nothing_is_written(project, capsys):
+    write(project / "hw1.ipynb", ("define", "x = 7"))
+    before = {path.name: path.read_bytes() for path in project.iterdir()}
+    assert run_module.main() == 1
+    assert "comparison-plot shows no figure" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in project.iterdir()} == before

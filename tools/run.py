@@ -24,15 +24,13 @@ from traitlets.config import Config
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hw1.ipynb"
 README = ROOT / "README.md"
-PICTURE = (
-    ROOT / "tools" / "result.png"
-)  # what the README shows: the figure of this cell
+PICTURE = ROOT / "tools" / "result.png"  # the README shows it: this cell's figure
 PICTURE_CELL = "comparison-plot"
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
 
 
 class ReportError(Exception):
-    """An expression of a report cannot be evaluated."""
+    """What a report, or the README, is to show cannot be had."""
 
 
 def main():
@@ -43,20 +41,21 @@ def main():
         "--output", type=Path, help="write the notebook here, leave the README as it is"
     )
     arguments = parser.parse_args()
-    output = arguments.output or arguments.notebook
-
+    output = (arguments.output or arguments.notebook).resolve()
     try:
         notebook = nbformat.read(arguments.notebook, as_version=4)
+        readme = README.read_text("utf-8") if output == NOTEBOOK else ""
     except (ValueError, nbformat.ValidationError, OSError) as error:
         print(f"{arguments.notebook} cannot be read: {error}", file=sys.stderr)
         return 1
-    readme = README.read_text() if output == NOTEBOOK else ""
     try:
         readme = execute(notebook, readme)
-        write_atomically(output, (nbformat.writes(notebook) + "\n").encode())
+        files = {}
         if output == NOTEBOOK:
-            write_atomically(README, readme.encode())
-            write_atomically(PICTURE, figure(notebook, PICTURE_CELL))
+            files = {PICTURE: figure(notebook, PICTURE_CELL), README: readme.encode()}
+        files[output] = (nbformat.writes(notebook) + "\n").encode()
+        for path, content in files.items():
+            write_atomically(path, content)
     except (CellExecutionError, DeadKernelError, ReportError, OSError) as error:
         print(f"{error}\n\n{output} was left as it was.", file=sys.stderr)
         return 1
@@ -143,8 +142,11 @@ def fill(text, values):
 
 def figure(notebook, cell_id):
     """Return the bytes of the PNG that the cell displays."""
-    (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
-    return base64.b64decode(cell.outputs[0].data["image/png"])
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if cell.id == cell_id and "image/png" in output.get("data", {}):
+                return base64.b64decode(output.data["image/png"])
+    raise ReportError(f"The cell {cell_id} shows no figure.")
 
 
 def write_atomically(path, content):
@@ -156,7 +158,7 @@ def write_atomically(path, content):
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
