@@ -30,7 +30,7 @@ MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
 
 
 class ReportError(Exception):
-    """What a report, or the README, is to show cannot be had."""
+    """What is to be written cannot be had, or there is no place for it."""
 
 
 def main():
@@ -42,18 +42,29 @@ def main():
     )
     arguments = parser.parse_args()
     output = (arguments.output or arguments.notebook).resolve()
+    targets = [PICTURE, README, output] if output == NOTEBOOK else [output]
     try:
         notebook = nbformat.read(arguments.notebook, as_version=4)
         readme = README.read_text("utf-8") if output == NOTEBOOK else ""
+        before = {path: path.read_bytes() for path in targets if path.exists()}
     except (ValueError, nbformat.ValidationError, OSError) as error:
         print(f"{arguments.notebook} cannot be read: {error}", file=sys.stderr)
         return 1
     try:
+        for path in targets:
+            if not os.access(path.parent, os.W_OK):
+                raise ReportError(f"Nothing can be written to {path.parent}.")
         readme = execute(notebook, readme)
         files = {}
         if output == NOTEBOOK:
             files = {PICTURE: figure(notebook, PICTURE_CELL), README: readme.encode()}
         files[output] = (nbformat.writes(notebook) + "\n").encode()
+        for path, content in before.items():
+            if path.read_bytes() != content:
+                raise ReportError(
+                    f"{path} has changed since this run began, by another run or in "
+                    "an editor. Run again."
+                )
         for path, content in files.items():
             write_atomically(path, content)
     except (CellExecutionError, DeadKernelError, ReportError, OSError) as error:
