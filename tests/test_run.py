@@ -106,6 +106,83 @@ def test_ctrl_c_leaves_the_notebook_as_it_was(tmp_path):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["n.ipynb"]
 
 
+# For each: mount $2 for this process alone, run the rest of the command with a copy of
+# the notebook $1 there, compare, and list what is left.
+DISKS = {
+    "full": ('mount -t tmpfs -o size=64k none "$2"; cp "$1" "$2"', "No space left"),
+    "read-only": (
+        'cp "$1" "$2"; mount --bind "$2" "$2"; mount -o remount,bind,ro "$2"',
+        "Nothing can be written to",
+    ),
+}
+RUN_THERE = """
+set -e; {mount}
+source=$1 copy="$2/n.ipynb"; shift 2
+set +e; "$@" "$copy"; status=$?
+cmp "$source" "$copy"; ls -A "$(dirname "$copy")"; exit $status
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such mounts")
+@pytest.mark.parametrize("disk", DISKS)
+def test_disk_that_takes_no_more_leaves_the_notebook_as_it_was(disk, tmp_path):
+    mount, said = DISKS[disk]
+    path = write(tmp_path / "n.ipynb", ("large", "print('0123456789' * 10_000)"))
+    (tmp_path / "disk").mkdir()
+    in_namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    script = RUN_THERE.format(mount=mount)
+    arguments = [path, tmp_path / "disk", sys.executable, ROOT / "tools" / "run.py"]
+    found = subprocess.run(
+        [*in_namespace, script, "sh", *arguments], capture_output=True, text=True
+    )
+    assert found.returncode == 1, found.stderr
+    assert said in found.stderr and "n.ipynb was left as it was" in found.stderr
+    assert found.stdout.splitlines()[-1] == "n.ipynb"  # no half-written file beside it
+    assert "differ" not in found.stdout
+    # What cannot be written is not worth a minute of computing.
+    assert ("cell 1 of 1" in found.stdout) == (disk == "full")
+
+
+WAIT = """
+import pathlib, time
+
+while True:
+    try:
+        pathlib.Path({!r}).unlink()
+        break
+    except FileNotFoundError:
+        time.sleep(0.1)
+"""
+
+
+def test_two_runs_at_once_do_not_mix(tmp_path):
+    """The one that is first writes; the other says why it does not."""
+    ticket = tmp_path / "ticket"
+    path = write(tmp_path / "n.ipynb", ("wait", WAIT.format(str(ticket))))
+    both = [start(path), start(path)]
+    for process in both:
+        assert "wait" in process.stdout.readline()
+    ticket.touch()
+    while all(process.poll() is None for process in both):
+        time.sleep(0.1)
+    first = path.read_bytes()
+    ticket.touch()
+    ends = [process.communicate(timeout=60) for process in both]
+    statuses = [process.returncode for process in both]
+    assert sorted(statuses) == [0, 1]
+    assert f"{path} has changed since this run began" in ends[statuses.index(1)][1]
+    assert path.read_bytes() == first and os.listdir(tmp_path) == ["n.ipynb"]
+
+
+def test_what_an_editor_saved_meanwhile_is_kept(tmp_path):
+    edited = write(tmp_path / "edited.ipynb", ("mine", "'an hour of work'"))
+    save = f"import shutil\nshutil.copy({str(edited)!r}, {str(tmp_path / 'n.ipynb')!r})"
+    path = write(tmp_path / "n.ipynb", ("editor", save))
+    status, _, err = run(path)
+    assert status == 1 and f"{path} has changed since this run began" in err
+    assert path.read_bytes() == edited.read_bytes()
+
+
 @pytest.mark.parametrize("content", ["", "{}", "not a notebook"])
 def test_what_is_not_a_notebook_is_refused(content, tmp_path):
     path = tmp_path / "n.ipynb"
