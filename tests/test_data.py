@@ -2,12 +2,15 @@
 
 import gzip
 import hashlib
+import os
 import shutil
 import struct
 import time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from data.mnist import HERE, SHA256, load_mnist
 
@@ -171,6 +174,45 @@ def test_damaged_file_gives_an_error_that_names_it(name, folder):
     with pytest.raises(kind, match=message) as caught:
         load_mnist(folder)
     assert file in str(caught.value)
+
+
+def test_unreadable_file_gives_an_error_that_names_it(folder):
+    (folder / IMAGES).chmod(0)
+    root = os.geteuid() == 0  # may read all: be nobody for a moment
+    if root:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError, match=IMAGES):
+            load_mnist(folder)
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+GZIP_MAGIC = b"\x1f\x8b\x08\x00"
+HEADER = struct.pack(">4i", 0x803, 10_020, 28, 28)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    header=st.binary(max_size=20)
+    | st.tuples(st.integers(0, 15), st.binary(min_size=1, max_size=1)).map(
+        lambda edit: HEADER[: edit[0]] + edit[1] + HEADER[edit[0] + 1 :]
+    )
+)
+def test_any_other_header_is_refused(folder, header):
+    assume(header != HEADER)
+    (folder / IMAGES).write_bytes(gzip.compress(header + bytes(784), compresslevel=1))
+    with pytest.raises(ValueError, match=IMAGES):
+        load_mnist(folder)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=100) | st.binary(max_size=50).map(lambda b: GZIP_MAGIC + b))
+def test_any_other_bytes_are_refused(folder, content):
+    (folder / LABELS).write_bytes(content)
+    with pytest.raises(ValueError, match=LABELS):
+        load_mnist(folder)
 
 
 def test_too_few_images_to_validate(folder):
