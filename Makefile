@@ -14,7 +14,7 @@ ifeq ($(wildcard $(PYTHON)),)
 $(shell rm -f .venv/.ready)
 endif
 
-.PHONY: help run test lab html submission derivation lock clean
+.PHONY: help run test lab html submission derivation bench lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -39,13 +39,24 @@ submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py
 
+bench: .venv/.ready .bench/.ready  ## time the levels and their peers (about 6 minutes)
+	$(PYTHON) tools/bench/bench.py
+
 lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
 	.uv/bin/uv --project tools pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --custom-compile-command "make lock" \
 	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
 clean:  ## remove the environment and the caches
-	rm -rf .venv .uv .home .pytest_cache .ruff_cache .hypothesis .ipynb_checkpoints
+	rm -rf .venv .bench .uv .home .pytest_cache .ruff_cache .hypothesis .ipynb_checkpoints
 
 .venv/.ready: tools/requirements.lock tools/setup.sh
 	@sh tools/setup.sh
+
+# pip, because uv would look for torch on PyPI only.
+.bench/.ready: tools/bench/requirements.lock .venv/.ready
+	.uv/bin/uv venv --quiet --clear --python $(PYTHON) .bench
+	.uv/bin/python -m pip --python .bench install -qq --require-hashes --retries 0 \
+	    --find-links https://download.pytorch.org/whl/cpu/torch/ \
+	    -r tools/bench/requirements.lock
+	touch $@

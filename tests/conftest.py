@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "tools" / "bench")]
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy: two threads are slower here
 
 
@@ -114,16 +114,10 @@ def ask(client, expression):
 def copy_checkout(folder):
     """Return a copy of the repository, its path with a space, and the same .venv."""
     copy = folder / "a copy"
-    left_out = (
-        ".git",
-        ".venv",
-        ".uv",
-        ".home",
-        ".*_*",
-        "__pycache__",
-        "*.html",
-        "*.zip",
+    left_out = shutil.ignore_patterns(
+        *(".git", ".venv", ".bench", ".uv", ".home", ".*_*"),
+        *("__pycache__", "*.html", "*.zip"),
     )
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*left_out))
+    shutil.copytree(ROOT, copy, ignore=left_out)
     (copy / ".venv").symlink_to(ROOT / ".venv")
     return copy

@@ -249,6 +249,7 @@ BAD_SETS = [
     (X, TWO_LABELS, "Y is not one-hot"),
     (X, Y * np.nan, "Y is not one-hot"),
     (X, Y / 2, "Y is not one-hot"),
+    (X, (Y + Y[::-1]) / 2, "Y is not one-hot"),
 ]
 GOOD = {"learning_rate": 0.1, "batch_size": 10, "epochs": 1}
 
