@@ -146,6 +146,14 @@ DAMAGE = {
         ValueError,
         "announces the shape",
     ),
+    "two negative sizes": (
+        IMAGES,
+        lambda p: set_raw(
+            p, lambda raw: raw[:4] + struct.pack(">2i", -10_020, -28) + raw[12:]
+        ),
+        ValueError,
+        "announces the shape",
+    ),
     "32×32 pixels": (
         IMAGES,
         lambda p: write_idx(p, np.zeros((10_020, 32, 32), np.uint8)),
