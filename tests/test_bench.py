@@ -51,5 +51,7 @@ def test_page_has_every_contender_in_every_table():
         for name in bench.CONTENDERS:
             assert f"| {name} |" in table
     assert len(tables) == 4
+    for part in bench.PARTS:
+        assert all(f"| {part} |" in table for table in tables[:2])
     for figure in re.findall(r"\]\(([^)]+png)\)", page):
         assert (ROOT / "tools" / figure).exists()
