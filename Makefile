@@ -25,7 +25,7 @@ run: .venv/.ready  ## execute hw1.ipynb from the first cell to the last, write i
 test: .venv/.ready  ## check style, then prove the notebook, the data and the tools
 	$(PYTHON) -m ruff check --config tools/pyproject.toml .
 	$(PYTHON) -m ruff format --check --config tools/pyproject.toml .
-	$(PYTHON) -m pytest -c tools/pyproject.toml --rootdir .
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -c tools/pyproject.toml --rootdir .
 
 lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
 	$(PYTHON) -m jupyter lab hw1.ipynb
@@ -39,7 +39,7 @@ submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py
 
-bench: .venv/.ready .bench/.ready  ## time the levels and their peers (about 6 minutes)
+bench: .venv/.ready .bench/.ready  ## time the levels and their peers (6 minutes, Linux on x86-64)
 	$(PYTHON) tools/bench/bench.py
 
 lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew

@@ -1,7 +1,6 @@
 """What several test files share: the stored notebook, and pieces of it."""
 
 import ast
-import os
 import shutil
 import sys
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "tools" / "bench")]
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy: two threads are slower here
 
 
 @pytest.fixture(scope="session")
@@ -47,18 +45,19 @@ def functions(notebook, **replacements):
 
 
 def rounding_bound(X, learning_rate, batch_size, steps):
-    """Return how far apart, as a Frobenius norm, rounding may carry two weights W.
+    """Return how far apart, as a Frobenius norm, rounding may carry W and b together.
 
     Two programs train from zero with the same batches of X (784, N), in 64 bits. An
     exact step does not carry two sets of weights apart if the rate is at most 2/L,
     where L, the largest curvature of the loss, is at most max(|x|² + 1)/2 (that of
     log-sum-exp is at most 1/2). So each is away from exact arithmetic by no more than
-    the sum of its steps' own rounding errors. With u = 2^-53:
+    the sum of its steps' own rounding errors. To first order in u = 2^-53:
 
     - An entry of the gradient is a mean of m products of size at most 1, and its sum
       has an error of m·u at most. So t steps lead to weights of at most t·rate.
     - A score sums 785 products, no larger than these weights, with an error of at most
-      785² t·rate·u. The softmax at most doubles it, and adds a few u (30 here).
+      785² t·rate·u. Subtracting the column's largest score at most doubles it, the
+      softmax halves it (doubled here, to be safe) and adds a few u of its own (30).
     - The step rounds the product with the rate, and the new weight.
     """
     assert np.abs(X).max() <= 1

@@ -90,14 +90,10 @@ def test_the_tutorial_on_all_images(level_2):
     assert 100 * test_9600 == pytest.approx(TUTORIAL_TEST, abs=0.13)
 
 
+# That `main` checks all it is given; all that the checks refuse is in test_level_3.py.
 BAD = [
     ("learning_rate=0", "ValueError: learning_rate must be positive and finite, not 0"),
-    ("learning_rate=float('nan')", "ValueError: learning_rate .* not nan"),
-    ("learning_rate='0.1'", "TypeError: learning_rate must be a number, not '0.1'"),
-    ("batch_size=0", "ValueError: batch_size must be positive and finite, not 0"),
-    ("batch_size=-1", "ValueError: batch_size .* not -1"),
-    ("batch_size=2.5", "TypeError: batch_size must be a whole number, not 2.5"),
-    ("epochs=0", "ValueError: epochs must be positive and finite, not 0"),
+    ("batch_size=-1", "ValueError: batch_size must be positive and finite, not -1"),
     ("epochs=None", "TypeError: epochs must be a whole number, not None"),
     *[
         (f"{name}_set=({X}, {y})", message)
@@ -108,20 +104,12 @@ BAD = [
                 "y_test[:8]",
                 r"ValueError: X must .* \(784, 9\) and \(10, 8\)",
             ),
-            ("X_test[:9, :783]", "y_test[:9]", r"ValueError: X must .* \(783, 9\)"),
-            ("X_test[:0]", "y_test[:0]", r"ValueError: X must .* N > 0, .* \(784, 0\)"),
             (
                 "X_test[:9] * np.nan",
                 "y_test[:9]",
                 "ValueError: X has a pixel that is NaN",
             ),
-            (
-                "X_test[:9] + np.inf",
-                "y_test[:9]",
-                "ValueError: X has a pixel .* infinite",
-            ),
             ("X_test[:9]", "y_test[:9] - 10", "ValueError: Y is not .* 0 to 9"),
-            ("X_test[:9]", "y_test[:9] + 10", "ValueError: Y is not .* 0 to 9"),
             ("X_test[:9]", "y_test[:9] + 0.5", "ValueError: Y is not .* 0 to 9"),
         ]
     ],

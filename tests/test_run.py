@@ -174,6 +174,15 @@ def test_two_runs_at_once_do_not_mix(tmp_path):
     assert path.read_bytes() == first and os.listdir(tmp_path) == ["n.ipynb"]
 
 
+def test_what_appears_meanwhile_is_kept(tmp_path):
+    output = tmp_path / "m.ipynb"
+    appear = f"import pathlib\npathlib.Path({str(output)!r}).write_text('mine')"
+    path = write(tmp_path / "n.ipynb", ("appear", appear))
+    status, _, err = run(path, "--output", output)
+    assert status == 1 and f"{output} has changed since this run began" in err
+    assert output.read_text() == "mine"
+
+
 def test_what_an_editor_saved_meanwhile_is_kept(tmp_path):
     edited = write(tmp_path / "edited.ipynb", ("mine", "'an hour of work'"))
     save = f"import shutil\nshutil.copy({str(edited)!r}, {str(tmp_path / 'n.ipynb')!r})"

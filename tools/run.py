@@ -30,7 +30,7 @@ MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
 
 
 class ReportError(Exception):
-    """What is to be written cannot be had, or there is no place for it."""
+    """What is to be written cannot be had, or must not be written."""
 
 
 def main():
@@ -44,11 +44,11 @@ def main():
     output = (arguments.output or arguments.notebook).resolve()
     targets = [PICTURE, README, output] if output == NOTEBOOK else [output]
     try:
+        before = {path: bytes_of(path) for path in targets}
         notebook = nbformat.read(arguments.notebook, as_version=4)
         readme = README.read_text("utf-8") if output == NOTEBOOK else ""
-        before = {path: path.read_bytes() for path in targets if path.exists()}
     except (ValueError, nbformat.ValidationError, OSError) as error:
-        print(f"{arguments.notebook} cannot be read: {error}", file=sys.stderr)
+        print(f"{arguments.notebook} cannot be run: {error}", file=sys.stderr)
         return 1
     try:
         for path in targets:
@@ -59,14 +59,14 @@ def main():
         if output == NOTEBOOK:
             files = {PICTURE: figure(notebook, PICTURE_CELL), README: readme.encode()}
         files[output] = (nbformat.writes(notebook) + "\n").encode()
-        for path, content in before.items():
-            if path.read_bytes() != content:
+        for path in targets:
+            if bytes_of(path) != before[path]:
                 raise ReportError(
                     f"{path} has changed since this run began, by another run or in "
                     "an editor. Run again."
                 )
-        for path, content in files.items():
-            write_atomically(path, content)
+        for path, new in files.items():
+            write_atomically(path, new)
     except (CellExecutionError, DeadKernelError, ReportError, OSError) as error:
         print(f"{error}\n\n{output} was left as it was.", file=sys.stderr)
         return 1
@@ -75,6 +75,11 @@ def main():
         return 130
     print(f"wrote {output}")
     return 0
+
+
+def bytes_of(path):
+    """Return the bytes of the file, or None where there is none."""
+    return path.read_bytes() if path.exists() else None
 
 
 def execute(notebook, readme=""):
