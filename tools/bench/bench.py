@@ -349,8 +349,7 @@ def draw_growth(sizes, batches, sweep, path):
     axes[2].set(title="Sweep", xlabel="learning rates", ylabel="× one training")
     axes[2].legend()
     for ax in axes:
-        ax.margins(y=0.15)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
     figure.suptitle("The numpy level")
     figure.savefig(path, dpi=110)
 
