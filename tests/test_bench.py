@@ -11,6 +11,13 @@ def test_ratio_is_the_median_of_the_rounds():
     assert bench.ratio([2, 30, 4], [1, 10, 1]) == 3
 
 
+def test_time_per_image_is_flat_where_the_time_is_proportional():
+    slow_round = {n: [n, 3 * n, n] for n in bench.SIZES}
+    assert bench.per_image(slow_round) == pytest.approx([1] * len(bench.SIZES))
+    slow_round[400_000] = [500_000, 1_500_000, 500_000]
+    assert bench.per_image(slow_round)[-1] == pytest.approx(1.25)
+
+
 def test_reached_is_the_first_epoch_at_the_target():
     assert bench.reached([0.91, 0.925, 0.928, 0.92], 0.5) == [[1.0, 2], None]
 

@@ -1,5 +1,6 @@
 """The three levels are one model: in 64 bits, their weights agree to rounding."""
 
+from copy import deepcopy
 from itertools import combinations
 
 import numpy as np
@@ -39,6 +40,7 @@ def levels(notebook):
         new_code_cell(LEVELS),
         *by_id(notebook, "comparison-weights"),
     ]
+    cells = deepcopy(cells)  # the notebook is not ours
     for cell in cells:
         cell.source = cell.source.replace("float32", "float64")
     with kernel(cells) as client:
