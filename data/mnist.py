@@ -7,6 +7,9 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digit
 
 import gzip
 import hashlib
+import math
+import os
+import struct
 import zlib
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 N_VALID = 10_000  # the last images of the training file validate
+MAX_N = 1_000_000  # images in a file: EMNIST's largest, with 697,932, would fit
 
 # SHA-256 of the uncompressed content of the files that lie beside this module.
 SHA256 = {
@@ -35,14 +39,15 @@ def load_mnist(directory=HERE):
     in 0...9. The last 10,000 images of the training file are the validation set:
     for MNIST that makes 50,000 / 10,000 / 10,000, the split of Theano's tutorials.
 
-    `directory` holds the four files named in `SHA256`. The shipped ones are verified
-    by their checksums; a folder with other data of the same format (Fashion-MNIST,
-    EMNIST digits) is verified by its structure.
+    `directory` (`~` stands for the home folder) holds the four files named in `SHA256`.
+    The shipped ones are verified by their checksums; a folder with other data of the
+    same format (Fashion-MNIST, EMNIST digits) is verified by its structure. A file may
+    hold 1 to 1,000,000 images, and is unpacked no further than its header announces.
 
     Raises FileNotFoundError or another OSError where a file cannot be read, and
     ValueError where its content is not what it should be.
     """
-    directory = Path(directory)
+    directory = Path(os.path.expanduser(directory))
     X, y = _read_pair(directory, "train")
     test = _read_pair(directory, "t10k")
     if len(y) <= N_VALID:
@@ -57,59 +62,68 @@ def _read_pair(directory, part):
     """Return the images (N, 784) and the labels (N,) of one part, checked together."""
     image_path = directory / f"{part}-images-idx3-ubyte.gz"
     label_path = directory / f"{part}-labels-idx1-ubyte.gz"
-    images = _read_idx(image_path, n_dimensions=3)
-    labels = _read_idx(label_path, n_dimensions=1)
-    if images.shape[1:] != (28, 28):
-        raise ValueError(
-            f"{image_path} holds images of {images.shape[1]}×{images.shape[2]} pixels "
-            "instead of 28×28."
-        )
+    images = _read_idx(image_path, 28, 28)
+    labels = _read_idx(label_path)
     if len(images) != len(labels):
         raise ValueError(
             f"{image_path} has {len(images):,} images but {label_path.name} has "
             f"{len(labels):,} labels: they do not belong together."
         )
-    if len(labels) and labels.max() > 9:
-        raise ValueError(
-            f"{label_path} has the label {labels.max()}: labels are 0 to 9."
-        )
-    X = images.reshape(-1, 784) / np.float32(255)
-    return X, labels.astype(np.int64)
+    if labels.max() > 9:
+        raise ValueError(f"{label_path} has label {labels.max()}; 0 to 9 are allowed.")
+    return images.reshape(-1, 784) / np.float32(255), labels.astype(np.int64)
 
 
-def _read_idx(path, n_dimensions):
-    """Return the bytes of one .gz IDX file as an array of `n_dimensions` dimensions."""
+def _read_idx(path, *item):
+    """Return the values of the .gz IDX file `path`, uint8 (N, *item)."""
     shipped = path.parent.resolve() == HERE
     remedy = (
         f"To get the shipped file back: git checkout -- data/{path.name}"
         if shipped
-        else "Get this file again from where the data set came from."
+        else "Get it again; data/README.md says what it must hold."
     )
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing. {remedy}")
+    if not path.is_file():  # opening a FIFO would wait for its writer
+        raise OSError(f"{path} is not a regular file. {remedy}")
     try:
-        raw = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing. {remedy}") from None
+        with gzip.open(path) as file:
+            header, values = _unpack(file, item)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is truncated or not a valid gzip file ({error}). {remedy}"
         ) from None
-
-    if shipped and hashlib.sha256(raw).hexdigest() != SHA256[path.name]:
+    except ValueError as error:
+        raise ValueError(f"{path} {error}. {remedy}") from None
+    if shipped and hashlib.sha256(header + values).hexdigest() != SHA256[path.name]:
         raise ValueError(f"{path} is not the original: its SHA-256 differs. {remedy}")
+    return np.frombuffer(values, np.uint8).reshape(-1, *item)
 
-    header_size = 4 + 4 * n_dimensions
-    if len(raw) < header_size:
-        raise ValueError(f"{path} ends inside its IDX header. {remedy}")
-    magic, *shape = np.frombuffer(raw, ">i4", count=1 + n_dimensions).tolist()
-    expected_magic = 0x800 + n_dimensions  # 0x08 means unsigned bytes
-    if magic != expected_magic:
+
+def _unpack(file, item):
+    """Return the header and the values of the IDX `file` of N items, as bytes.
+
+    Reads no more than the header announces. What a ValueError says lacks its subject,
+    the name of the file.
+    """
+    what = "images" if item else "labels"
+    header = file.read(8 + 4 * len(item))
+    if len(header) < 8 + 4 * len(item):
+        raise ValueError("ends inside its IDX header")
+    magic, n, *shape = struct.unpack(f">{2 + len(item)}i", header)
+    expected = 0x801 + len(item)  # 0x08 for unsigned bytes, then the dimensions
+    if magic != expected:
         raise ValueError(
-            f"{path} starts with the number {magic} instead of {expected_magic}: it is "
-            f"not an IDX file of bytes in {n_dimensions} dimension(s). {remedy}"
+            f"starts with the number {magic} instead of {expected}: "
+            f"it is not an IDX file of {what}"
         )
-    if min(shape) < 0 or np.prod(shape, dtype=object) != len(raw) - header_size:
-        raise ValueError(
-            f"{path} announces the shape {tuple(shape)} but holds "
-            f"{len(raw) - header_size:,} bytes. {remedy}"
-        )
-    return np.frombuffer(raw, np.uint8, offset=header_size).reshape(shape)
+    if tuple(shape) != item:
+        raise ValueError("holds images of {}×{} pixels instead of 28×28".format(*shape))
+    if not 1 <= n <= MAX_N:
+        raise ValueError(f"announces {n:,} {what}: from 1 to {MAX_N:,} can be read")
+    size = math.prod(item, start=n)
+    values = file.read(size + 1)  # the one byte more shows a surplus
+    if len(values) != size:
+        held = "more" if len(values) > size else "less"
+        raise ValueError(f"holds {held} than the {n:,} {what} it announces")
+    return header, values
