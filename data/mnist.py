@@ -80,7 +80,7 @@ def _read_idx(path, *item):
     remedy = (
         f"To get the shipped file back: git checkout -- data/{path.name}"
         if shipped
-        else "Get it again; data/README.md says what it must hold."
+        else "Get it from the data set's source; data/README.md says what it must hold."
     )
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing. {remedy}")

@@ -91,7 +91,7 @@ def test_tilde_is_the_home_folder(folder, monkeypatch):
 
 
 REFUSED = {  # what is wrong: the file, what stands in its place, the message
-    "missing": (IMAGES, lambda path: None, "is missing. Get it again"),
+    "missing": (IMAGES, lambda path: None, "is missing. Get it from"),
     "a folder": (IMAGES, os.mkdir, "is not a regular file"),
     "a FIFO": (IMAGES, os.mkfifo, "is not a regular file"),
     "empty": (IMAGES, b"", "ends inside its IDX header"),
@@ -100,7 +100,7 @@ REFUSED = {  # what is wrong: the file, what stands in its place, the message
     "damaged": (IMAGES, GOOD[:-8] + bytes(8), "CRC check failed"),
     "more after the end": (IMAGES, GOOD + b"more", "not a valid gzip file"),
     "labels for images": (IMAGES, idx(10_001), "2049 instead of 2051"),
-    "larger images": (IMAGES, idx(10_001, 32, 32), "32×32 pixels instead of 28×28"),
+    "oblong images": (IMAGES, idx(10_001, 14, 56), "14×56 pixels instead of 28×28"),
     "a label too few": (LABELS, idx(10_000), "do not belong together"),
     "label 10": (TEST_LABELS, idx(1, value=10), "has label 10; 0 to 9 are allowed"),
     "no test images": (TEST_IMAGES, idx(0, 28, 28), "announces 0 images"),
