@@ -103,8 +103,8 @@ def _read_idx(path, *item):
 def _unpack(file, item):
     """Return the header and the values of the IDX `file` of N items, as bytes.
 
-    Reads no more than the header announces. What a ValueError says lacks its subject,
-    the name of the file.
+    Reads at most one byte more than the header announces. What a ValueError says lacks
+    its subject, the name of the file.
     """
     what = "images" if item else "labels"
     header = file.read(8 + 4 * len(item))
