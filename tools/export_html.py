@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from run import NOTEBOOK, ROOT, write_atomically
+from run import NOTEBOOK, ROOT, name_of, write_atomically
 
 # JupyterLab's look without its scripts, with lines short enough to read, and with the
 # descriptions of the figures, which nbconvert leaves out.
@@ -60,9 +61,14 @@ class MathRenderer(IPythonRenderer):
         return mathml(body, "inline")
 
 
-def markdown2html(source):
-    """Return a Markdown cell as HTML."""
-    return MarkdownWithMath(MathRenderer(escape=False)).render(source)
+def markdown2html(cell):
+    """Return a Markdown cell as HTML; raise ValueError where that cannot be done."""
+    renderer = MathRenderer(escape=False, attachments=cell.get("attachments"))
+    try:
+        return MarkdownWithMath(renderer).render(cell.source)
+    except Exception as error:  # latex2mathml's and nbconvert's have no other ancestor
+        problem = f"{name_of(cell)} cannot be shown ({type(error).__name__} {error})"
+        raise ValueError(f"{problem}: mend its formula or its picture") from None
 
 
 def title(notebook):
@@ -74,9 +80,8 @@ def title(notebook):
 
 def export(notebook):
     """Return the page."""
-    exporter = HTMLExporter(
-        raw_template=TEMPLATE, filters={"markdown2html": markdown2html}
-    )
+    as_html = pass_context(lambda context, source: markdown2html(context["cell"]))
+    exporter = HTMLExporter(raw_template=TEMPLATE, filters={"markdown2html": as_html})
     metadata = {"name": title(notebook)}
     return exporter.from_notebook_node(notebook, {"metadata": metadata})[0]
 

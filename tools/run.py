@@ -2,14 +2,18 @@
 
 A Markdown cell, and README.md, may hold `<!--= expression -->value<!--/-->`. After the
 last cell every expression is evaluated in the notebook's own kernel, and its `str`
-replaces the value. Files are written only when everything has succeeded.
+replaces the value. A digest in each cell's metadata lets `make submission` notice what
+was changed afterwards. Files are written only when everything has succeeded.
 """
 
 import argparse
 import ast
 import base64
+import hashlib
+import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -26,11 +30,20 @@ NOTEBOOK = ROOT / "hw1.ipynb"
 README = ROOT / "README.md"
 PICTURE = ROOT / "tools" / "result.png"  # the README shows it: this cell's figure
 PICTURE_CELL = "comparison-plot"
+HOME = ROOT / ".home"
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
+KERNEL = {
+    "display_name": "Python 3 (ipykernel)",
+    "language": "python",
+    "name": "python3",
+}
+# What the kernel inherits from the user: where programs are, and how text is encoded.
+# No setting of Python, Jupyter, matplotlib, Keras or Theano reaches it.
+INHERITED = {"PATH", "LANG", "LC_ALL", "LC_CTYPE"}
 
 
 class ReportError(Exception):
-    """What is to be written cannot be had, or must not be written."""
+    """The results cannot be written; the message says why."""
 
 
 def main():
@@ -82,43 +95,92 @@ def bytes_of(path):
     return path.read_bytes() if path.exists() else None
 
 
+def environment(temporary):
+    """Return the environment of the kernel, whose temporary files go to `temporary`.
+
+    The folder .home stands for the user's: it keeps matplotlib's list of fonts.
+    """
+    HOME.mkdir(exist_ok=True)
+    own = {"HOME": str(HOME), "TMPDIR": temporary, "PYTHONNOUSERSITE": "1"}
+    return {name: os.environ[name] for name in INHERITED & os.environ.keys()} | own
+
+
 def execute(notebook, readme=""):
     """Run all cells in a fresh kernel, fill the markers; return the filled `readme`.
 
     Raises CellExecutionError or DeadKernelError, after saying which cell it was, and
     ReportError.
     """
-    client = NotebookClient(
-        notebook,
-        timeout=None,
-        resources={"metadata": {"path": str(ROOT)}},
-        record_timing=False,
-        coalesce_streams=True,
-        shutdown_kernel="immediate",  # all is done: no need to interrupt it politely
-        config=Config(KernelManager={"transport_encryption": "auto"}),
-    )
-    began = time.monotonic()
-    with client.setup_kernel():
-        for i, cell in enumerate(notebook.cells):
-            if cell.cell_type != "code":
-                continue
-            place = f"cell {i + 1} of {len(notebook.cells)}, {cell.id}"
-            print(f"{time.monotonic() - began:6.1f} s  {place}", flush=True)
-            try:
-                client.execute_cell(cell, i)
-            except (CellExecutionError, DeadKernelError):
-                print(f"\nFailed in {place}:", file=sys.stderr)
-                raise
-            except KeyboardInterrupt:
-                print(f"\nInterrupted in {place}.", file=sys.stderr)
-                raise
-        texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-        values = evaluate(client, expressions("".join([*texts, readme])))
-    print(f"{time.monotonic() - began:6.1f} s  all cells executed")
+    with tempfile.TemporaryDirectory(prefix="hw1-") as temporary:
+        # Jupyter reads some of its settings here, before the kernel starts.
+        clean = environment(temporary)
+        os.environ.clear()
+        os.environ.update(clean)
+        client = NotebookClient(
+            notebook,
+            kernel_name=KERNEL["name"],
+            timeout=None,
+            resources={"metadata": {"path": str(ROOT)}},
+            record_timing=False,
+            coalesce_streams=True,
+            shutdown_kernel="immediate",  # nothing is left to do
+            config=Config(KernelManager={"transport_encryption": "auto"}),
+        )
+        with client.setup_kernel():
+            execute_cells(client)
+            about = client.wait_for_reply(client.kc.kernel_info())["content"]
+            texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
+            values = evaluate(client, expressions("".join([*texts, readme])))
+    # What JupyterLab would store, so that opening the notebook changes nothing.
+    notebook.metadata.language_info = about["language_info"]
+    notebook.metadata.kernelspec = KERNEL
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = fill(cell.source, values)
+        cell.metadata.pop("digest", None)
+        if digest(cell):
+            cell.metadata.digest = digest(cell)
     return fill(readme, values)
+
+
+def execute_cells(client):
+    """Run the code cells in the kernel of `client`, saying when and which."""
+    cells = client.nb.cells
+    began = time.monotonic()
+    for i, cell in enumerate(cells):
+        if cell.cell_type != "code":
+            continue
+        if not cell.source.strip():  # an empty cell counts nowhere
+            cell.update(execution_count=None, outputs=[])
+            continue
+        place = f"cell {i + 1} of {len(cells)}, {name_of(cell)}"
+        print(f"{time.monotonic() - began:6.1f} s  {place}", flush=True)
+        try:
+            client.execute_cell(cell, i)
+        except (CellExecutionError, DeadKernelError):
+            print(f"\nFailed in {place}:", file=sys.stderr)
+            raise
+        except KeyboardInterrupt:
+            print(f"\nInterrupted in {place}.", file=sys.stderr)
+            raise
+    print(f"{time.monotonic() - began:6.1f} s  all cells executed")
+
+
+def name_of(cell):
+    """Return the cell's id and its first line, which a reader of the notebook sees."""
+    return f"{cell.id} ({cell.source.strip().partition(chr(10))[0][:50]})"
+
+
+def digest(cell):
+    """Return a digest of what a run leaves in a cell: its outputs, or values in a text.
+
+    None where it leaves nothing.
+    """
+    left = MARKER.findall(cell.source)
+    if cell.cell_type == "code" and cell.source.strip():
+        left = [cell.source, cell.outputs]
+    text = json.dumps(left, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if left else None
 
 
 def expressions(text):
@@ -166,16 +228,18 @@ def figure(notebook, cell_id):
 
 
 def write_atomically(path, content):
-    """Write the bytes `content` to `path`, which holds its old or its new content."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write the bytes `content` to `path`, which holds its old or its new content.
+
+    A file that is there keeps its mode; a new one obeys the umask.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # git ignores it
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
+        temporary.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

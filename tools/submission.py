@@ -5,7 +5,6 @@ files always give the same bytes, and nothing is written if a check fails.
 """
 
 import argparse
-import ast
 import io
 import re
 import sys
@@ -14,13 +13,9 @@ from pathlib import Path
 
 import nbformat
 from bs4 import BeautifulSoup
-from build_derivation import PDF, sources
-from nbconvert.filters import markdown2html
-from pypdf import PdfReader
-from pypdf.errors import PyPdfError
-from run import MARKER, NOTEBOOK, ROOT, write_atomically
-
-LEVELS = {"keras_report": 1, "theano_report": 2, "numpy_report": 3}
+from build_derivation import PDF, is_current
+from export_html import markdown2html
+from run import NOTEBOOK, ROOT, digest, name_of, write_atomically
 
 
 def main(arguments=None):
@@ -40,13 +35,9 @@ def main(arguments=None):
     try:
         notebook = nbformat.read(NOTEBOOK, as_version=4)
         pdf = PDF.read_bytes() if PDF.exists() else b""
-        adapt_links(notebook, pdf_name)
-        found = [
-            *execution_problems(notebook),
-            *report_problems(notebook),
-            *derivation_problems(pdf),
-            *link_problems(notebook, pdf_name),
-        ]
+        found = [*run_problems(notebook), *link_problems(notebook, pdf_name)]
+        if not is_current(pdf):
+            found.append("derivation.pdf is not built from its source: make derivation")
         if found:
             return refuse(f"{output.name} was not written:", *found)
         write_atomically(output, archive(name, notebook, pdf))
@@ -62,93 +53,36 @@ def refuse(*lines):
     return 1
 
 
-def execution_problems(notebook):
-    """Yield what a grader would see that is not of a clean run of all cells."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
+def run_problems(notebook):
+    """Yield what is not of a clean run of all cells, from the first to the last."""
+    code = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         yield "The cells were not executed from first to last, each once: make run"
-    for cell in cells:
+    for cell in notebook.cells:
+        if cell.metadata.get("digest") != digest(cell):
+            yield f"{name_of(cell)} has changed since make run: run it again"
+    for cell in code:
         for output in cell.outputs:
             if output.output_type == "error":
-                yield f"Cell {cell.id} failed ({output.ename}): mend it, then make run"
+                yield f"{name_of(cell)} failed ({output.ename}): mend it, then make run"
             elif output.get("name") == "stderr":
-                yield f"Cell {cell.id} wrote a warning: mend it, then make run"
-
-
-def report_problems(notebook):
-    """Yield the numbers of the text that are missing, or not those of the outputs."""
-    reports = {}
-    for name, level in LEVELS.items():
-        try:
-            reports[name] = shown_report(notebook, f"level-{level}-report")
-        except (LookupError, SyntaxError, ValueError):
-            yield f"Cell level-{level}-report shows no report: make run"
-    markers = MARKER.findall("\n".join(markdown_sources(notebook)))
-    for name in LEVELS:
-        if not any(name in expression for expression, _ in markers):
-            yield f"The text states nothing of {name}: take its report cell from git"
-    for expression, value in markers:
-        measured = recomputed(expression.strip(), reports)
-        if not value.strip("– "):
-            yield f"The text lacks the value of {expression.strip()}: make run"
-        elif measured not in (None, value):
-            yield (
-                f"The text says {value} and the outputs {measured} "
-                f"for {expression.strip()}: make run"
-            )
-
-
-def shown_report(notebook, cell_id):
-    """Return the dictionary that is the result of a cell."""
-    (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
-    return ast.literal_eval(cell.outputs[-1]["data"]["text/plain"])
-
-
-def recomputed(expression, reports):
-    """Return the value of a marker, or None if more than the reports is needed."""
-    try:
-        tree = ast.parse(expression, mode="eval")
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        if not names or not names <= reports.keys():
-            return None
-        return str(eval(expression, {"__builtins__": {}}, reports))
-    except (LookupError, SyntaxError) as error:
-        return f"nothing ({error!r})"
-
-
-def derivation_problems(pdf):
-    """Yield a message if the PDF is not built from the current source."""
-    try:
-        metadata = PdfReader(io.BytesIO(pdf)).metadata or {}
-    except PyPdfError:
-        metadata = {}
-    if metadata.get("/SourceSHA256") != sources()[2]:
-        yield "derivation.pdf is not built from the current source: make derivation"
-
-
-def adapt_links(notebook, pdf_name):
-    """Let the links to the derivation lead to the PDF beside the notebook."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(
-                "](derivation/derivation.pdf", f"]({pdf_name}"
-            )
+                yield f"{name_of(cell)} wrote a warning: mend it, then make run"
 
 
 def link_problems(notebook, pdf_name):
-    """Yield the links that lead to files outside the zip."""
-    for source in markdown_sources(notebook):
-        page = BeautifulSoup(markdown2html(source), "html.parser")
+    """Let the links to the derivation lead to the PDF in the zip; yield bad links."""
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        cell.source = cell.source.replace(
+            "](derivation/derivation.pdf", f"]({pdf_name}"
+        )
+        page = BeautifulSoup(markdown2html(cell), "html.parser")
         for element in page.select("[href], [src]"):
             target = element.get("href") or element.get("src")
             inside = target.partition("#")[0] in ("", pdf_name)
-            if not inside and not target.startswith(("http://", "https://")):
-                yield f"The text links to {target}, not in the zip: take the link out"
-
-
-def markdown_sources(notebook):
-    """Return the texts of the Markdown cells."""
-    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+            if not inside and not re.match("https?://|data:", target):
+                yield f"{name_of(cell)} links to {target}, not in the zip: take it out"
 
 
 def archive(name, notebook, pdf):
