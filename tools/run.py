@@ -32,11 +32,7 @@ PICTURE = ROOT / "tools" / "result.png"  # the README shows it: this cell's figu
 PICTURE_CELL = "comparison-plot"
 HOME = ROOT / ".home"
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
-KERNEL = {
-    "display_name": "Python 3 (ipykernel)",
-    "language": "python",
-    "name": "python3",
-}
+SPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 # What the kernel inherits from the user: where programs are, and how text is encoded.
 # No setting of Python, Jupyter, matplotlib, Keras or Theano reaches it.
 INHERITED = {"PATH", "LANG", "LC_ALL", "LC_CTYPE"}
@@ -68,10 +64,11 @@ def main():
             if not os.access(path.parent, os.W_OK):
                 raise ReportError(f"Nothing can be written to {path.parent}.")
         readme = execute(notebook, readme)
-        files = {}
+        # The largest file first: where it finds room, the others do, too.
+        files = {output: (nbformat.writes(notebook) + "\n").encode()}
         if output == NOTEBOOK:
-            files = {PICTURE: figure(notebook, PICTURE_CELL), README: readme.encode()}
-        files[output] = (nbformat.writes(notebook) + "\n").encode()
+            files[PICTURE] = figure(notebook, PICTURE_CELL)
+            files[README] = readme.encode()
         for path in targets:
             if bytes_of(path) != before[path]:
                 raise ReportError(
@@ -118,7 +115,7 @@ def execute(notebook, readme=""):
         os.environ.update(clean)
         client = NotebookClient(
             notebook,
-            kernel_name=KERNEL["name"],
+            kernel_name=SPEC["name"],
             timeout=None,
             resources={"metadata": {"path": str(ROOT)}},
             record_timing=False,
@@ -133,7 +130,7 @@ def execute(notebook, readme=""):
             values = evaluate(client, expressions("".join([*texts, readme])))
     # What JupyterLab would store, so that opening the notebook changes nothing.
     notebook.metadata.language_info = about["language_info"]
-    notebook.metadata.kernelspec = KERNEL
+    notebook.metadata.kernelspec = SPEC
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = fill(cell.source, values)
