@@ -1,19 +1,30 @@
-"""What several test files share: the stored notebook, and pieces of it."""
+"""What the test files share: the stored notebook, and a kernel that has run it all.
+
+`make run` executes the notebook once, in a copy of the repository and under hardship.
+Its last cell is ours: it answers what the tests ask, and `make run` goes on after it.
+"""
 
 import ast
+import os
 import shutil
+import subprocess
 import sys
-from contextlib import contextmanager
+import time
+import tomllib
+from multiprocessing.connection import Client
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "tools" / "bench")]
+SAID = tomllib.loads((ROOT / "tests" / "said.toml").read_text())
+STEPS = tomllib.loads((ROOT / "tests" / "steps.toml").read_text())
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from data.mnist import load_mnist  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -24,48 +35,105 @@ def notebook():
 
 @pytest.fixture(scope="session")
 def level_3(notebook):
-    """The functions of Level 3 as the notebook has them."""
-    return functions(notebook)
-
-
-def functions(notebook, **replacements):
-    """Return the functions of sections 3 and 6, without running the cells.
-
-    Each of the `replacements`, for instance float32="float64", is made in their source.
-    """
-    cells = [*section(notebook, "3 Before", "code"), *section(notebook, "6 ", "code")]
-    source = "\n".join(cell.source for cell in cells)
-    for old, new in replacements.items():
-        source = source.replace(old.strip("_"), new)
-    wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef)
+    """The functions of Level 3 by their names, without running the cells."""
+    source = "\n".join(cell.source for cell in section(notebook, "6 ", "code"))
+    wanted = (ast.Import, ast.FunctionDef)
     body = [node for node in ast.parse(source).body if isinstance(node, wanted)]
-    names = {}
-    exec(compile(ast.Module(body, type_ignores=[]), "hw1.ipynb", "exec"), names)
+    exec(compile(ast.Module(body, type_ignores=[]), "hw1.ipynb", "exec"), names := {})
     return names
 
 
-def rounding_bound(X, learning_rate, batch_size, steps):
-    """Return how far apart, as a Frobenius norm, rounding may carry W and b together.
+@pytest.fixture(scope="session")
+def data():
+    """The sets "train", "valid" and "test", each (images (N, 784), labels (N,))."""
+    (X, y), valid, test = load_mnist()
+    order = np.random.default_rng(0).permutation(50_000)
+    return {"train": (X[order], y[order]), "valid": valid, "test": test}
 
-    Two programs train from zero with the same batches of X (784, N), in 64 bits. An
-    exact step does not carry two sets of weights apart if the rate is at most 2/L,
-    where L, the largest curvature of the loss, is at most max(|x|² + 1)/2 (that of
-    log-sum-exp is at most 1/2). So each is away from exact arithmetic by no more than
-    the sum of its steps' own rounding errors. To first order in u = 2^-53:
 
-    - An entry of the gradient is a mean of m products of size at most 1, and its sum
-      has an error of m·u at most. So t steps lead to weights of at most t·rate.
-    - A score sums 785 products, no larger than these weights, with an error of at most
-      785² t·rate·u. Subtracting the column's largest score at most doubles it, the
-      softmax halves it (doubled here, to be safe) and adds a few u of its own (30).
-    - The step rounds the product with the rate, and the new weight.
+@pytest.fixture(scope="session")
+def kernel(notebook, tmp_path_factory):
+    """The kernel of a `make run` that has executed all cells (see `Kernel`).
+
+    There is no network (on Linux), $HOME cannot be written, Theano's cache is empty,
+    and the path has a space.
     """
-    assert np.abs(X).max() <= 1
-    assert learning_rate <= 4 / (np.square(X).sum(axis=0).max() + 1)
-    u, largest = 2.0**-53, steps * learning_rate
-    entry = (batch_size + 2 * 785**2 * largest + 30) * u
-    one_step = np.sqrt(7_850) * (learning_rate * entry + (learning_rate + largest) * u)
-    return 2 * steps * one_step
+    folder = copy_checkout(tmp_path_factory.mktemp("fresh"))
+    cells = [*notebook.cells, new_code_cell(STEPS["answer"])]
+    setup = [cell.id for cell in cells].index("setup")
+    cells.insert(setup + 1, new_code_cell(STEPS["keep-figures"]))
+    probed = nbformat.from_dict(notebook | {"cells": cells})
+    nbformat.write(probed, folder / "hw1.ipynb")
+    command = ["make", "--directory", folder, "run"]
+    if sys.platform == "linux":
+        offline = ["unshare", "--map-root-user", "--net", sys.executable, "-c"]
+        command = [*offline, STEPS["loopback"], *command]
+    process = subprocess.Popen(command, env=os.environ | {"HOME": "/proc/nowhere"})
+    while not (folder / "kernel.socket").exists():
+        assert process.poll() is None, "make run failed, see its output"
+        time.sleep(0.2)
+    time.sleep(0.2)  # the socket exists a moment before it listens
+    with Client(str(folder / "kernel.socket")) as connection:
+        yield Kernel(notebook, folder, process, connection)
+        if process.poll() is None:
+            connection.send(None)
+    process.wait()
+
+
+class Kernel:
+    """Runs cells and code in copies of the names that the executed notebook left."""
+
+    def __init__(self, notebook, folder, process, connection):
+        self.sources = STEPS | {cell.id: cell.source for cell in notebook.cells}
+        self.folder, self.process, self.connection = folder, process, connection
+
+    def __call__(self, steps="", *, get, edit=str, **names):
+        """Return `get`, an expression, after the steps: ids of cells, or of steps.toml.
+
+        `edit` changes their source. What they print is in `printed`.
+        """
+        steps = [edit(self.sources[step]) for step in steps.split()]
+        self.connection.send((steps, get, names))
+        answer = self.connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def finish(self):
+        """Let `make run` end; return the notebook that it wrote."""
+        self.connection.send(None)
+        assert self.process.wait() == 0
+        return nbformat.read(self.folder / "hw1.ipynb", as_version=4)
+
+
+def pytest_collection_modifyitems(items):
+    """What needs the end of `make run` comes after all that needs its kernel."""
+    items.sort(key=lambda item: "fresh" in item.fixturenames)
+
+
+def scores(images, labels, W, b):
+    """Return the mean loss and the accuracy on images (N, 784) with labels (N,)."""
+    Z = images @ W + np.ravel(b)
+    loss = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(len(labels)), labels]
+    return loss.mean(), np.mean(Z.argmax(axis=1) == labels)
+
+
+def textbook(train, valid, learning_rate, batch_size, epochs, seed=0):
+    """Return W and b of SGD's best epoch, and (loss, accuracy) after each, as taught.
+
+    All numbers have the type of the training images.
+    """
+    (X, y), rng, history = train, np.random.default_rng(seed), []
+    W, b = np.zeros((784, 10), X.dtype), np.zeros(10, X.dtype)
+    for _ in range(epochs):
+        for i in rng.permutation(np.arange(0, len(X), batch_size)):
+            x, truth = X[i : i + batch_size], np.eye(10)[y[i : i + batch_size]]
+            E = np.exp(x @ W + b)
+            G = (E / E.sum(axis=1, keepdims=True) - truth).astype(X.dtype)
+            W, b = W - learning_rate * x.T @ G / len(x), b - learning_rate * G.mean(0)
+        history.append((W, b, *scores(*valid, W, b)))
+    best = np.argmax([accuracy for *_, accuracy in history])
+    return *history[best][:2], [row[2:] for row in history]
 
 
 def section(notebook, heading, cell_type=None):
@@ -80,43 +148,11 @@ def section(notebook, heading, cell_type=None):
     return cells
 
 
-def by_id(notebook, *ids):
-    """Return the code cells with these ids, in this order."""
-    cells = {cell.id: cell for cell in notebook.cells}
-    return [cells[each] for each in ids]
-
-
-def execute(cells):
-    """Execute `cells` in a fresh kernel at the top of the repository; return them."""
-    with kernel(cells) as client:
-        return client.nb.cells
-
-
-@contextmanager
-def kernel(cells):
-    """The client of a kernel, at the top of the repository, that has run `cells`."""
-    fresh = new_notebook(cells=[nbformat.from_dict(cell) for cell in cells])
-    client = NotebookClient(fresh, resources={"metadata": {"path": str(ROOT)}})
-    with client.setup_kernel():
-        for i, cell in enumerate(fresh.cells):
-            client.execute_cell(cell, i)
-        yield client
-
-
-def ask(client, expression):
-    """Return the value, a literal, of `expression` in the kernel of `client`."""
-    client.nb.cells.append(new_code_cell(expression))
-    cell = client.execute_cell(client.nb.cells[-1], len(client.nb.cells) - 1)
-    return ast.literal_eval(cell.outputs[0].data["text/plain"])
-
-
 def copy_checkout(folder):
     """Return a copy of the repository, its path with a space, and the same .venv."""
     copy = folder / "a copy"
-    left_out = shutil.ignore_patterns(
-        *(".git", ".venv", ".bench", ".uv", ".home", ".*_*"),
-        *("__pycache__", "*.html", "*.zip"),
-    )
+    hidden = (".git", ".venv", ".bench", ".uv", ".home", ".theano", ".*_*")
+    left_out = shutil.ignore_patterns(*hidden, "__pycache__", "*.html", "*.zip")
     shutil.copytree(ROOT, copy, ignore=left_out)
     (copy / ".venv").symlink_to(ROOT / ".venv")
     return copy

@@ -1,0 +1,204 @@
+"""Each number of the text and the reports, each clock, each comparison."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import SAID, scores, textbook
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from run import MARKER
+
+RATES = [10.0**k for k in range(-10, 3)]
+KEYS = ["learning_rate", "batch_size", "epochs"]
+KEYS += ["valid_accuracy", "test_accuracy", "seconds", "epoch_seconds"]
+PAIRS = ("Keras", "Theano"), ("Keras", "numpy"), ("Theano", "numpy")
+WEIGHTS = {
+    "keras": "model.get_weights()",
+    "theano": "(regression.W.get_value(), regression.b.get_value())",
+    "numpy": "runs[best][3:5]",
+}
+
+
+def test_every_number_of_the_text_is_what_its_sentence_says(notebook, kernel):
+    """The expressions see planted numbers, no two the same."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    text = " ".join(" ".join(cells).split())
+    for expression, _ in set(MARKER.findall(text)):
+        value = kernel("plant", get=f"str({expression.strip()})")
+        marker = re.escape(f"<!--={expression}-->") + ".*?<!--/-->"
+        text = re.sub(marker, f"«{value}»", text)
+    for sentence in SAID["text"]["sentences"].strip().splitlines():
+        before, found, text = text.partition(sentence)
+        assert found, f"not in the text, or not here: {sentence}"
+        assert "«" not in before, f"no sentence expects a number in: {before}"
+    assert "«" not in text
+
+
+# --- The reports ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", WEIGHTS)
+def test_report_states_what_the_weights_score(level, kernel, data):
+    report, weights = kernel(get=f"{level}_report, {WEIGHTS[level]}")
+    assert list(report) == KEYS
+    # Twenty orders of the images gave numpy a mean test accuracy of 92.39%, and a
+    # standard deviation of 0.16: the floor lies three of those below.
+    floors = {"valid": 0.927 if level == "keras" else 0.928, "test": 0.919}
+    for part, floor in floors.items():
+        accuracy = scores(*data[part], *weights)[1]
+        assert report[f"{part}_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+        assert accuracy >= floor
+
+
+@pytest.mark.parametrize(
+    ("level", "history"),
+    [("theano", "theano_history"), ("numpy", "[row[1] for row in history]")],
+)
+def test_levels_2_and_3_find_what_the_textbook_finds(level, history, kernel, data):
+    """With the parameters of their reports, and the same orders of the same batches."""
+    report, found = kernel(get=f"{level}_report, {WEIGHTS[level]}")
+    parameters = [report[key] for key in KEYS[:3]]
+    W, b, expected = textbook(data["train"], data["valid"], *parameters)
+    assert_allclose(found[0], W, atol=1e-4)
+    assert_allclose(found[1].ravel(), b, atol=1e-4)
+    assert_allclose(kernel(get=history), [row[1] for row in expected], atol=5e-4)
+
+
+def test_numbers_on_the_way_are_those_of_the_weights(kernel, data):
+    (X, y), (W, b) = data["valid"], kernel(get=WEIGHTS["numpy"])
+    Z = (X @ W + b.T).T
+    confusion = np.histogram2d(y, Z.argmax(axis=0), bins=10)[0]
+    expected = {
+        "train_accuracy": scores(*data["train"], *kernel(get=WEIGHTS["keras"]))[1],
+        "keras_history": kernel(get="model.history.history['val_accuracy']"),
+        "first_loss, first_accuracy": textbook(data["train"], (X, y), 1.0, 250, 1)[2][
+            0
+        ],
+        "confusion": confusion,
+        "errors": confusion - np.diag(np.diag(confusion)),
+        "wrong": np.flatnonzero(Z.argmax(axis=0) != y),
+        "certainty": 1 / np.exp(Z - Z.max(axis=0)).sum(axis=0),
+        "formula / measured": 1,
+        "max(differences) + 1": 1,
+    }
+    for expression, value in expected.items():
+        assert_allclose(kernel(get=expression), value, rtol=1e-5, err_msg=expression)
+
+
+def test_sweep_scores_the_weights_of_each_rate_and_takes_the_best(kernel, data):
+    runs = kernel(get="[(run[:2], run[3:5]) for run in runs]")
+    expected = [scores(*data["valid"], *weights) for _, weights in runs]
+    assert_allclose([found for found, _ in runs], expected, rtol=1e-5)
+    assert_allclose(kernel(get="losses, accuracies"), np.transpose(expected), rtol=1e-5)
+    best = np.argmax([accuracy for _, accuracy in expected])
+    assert kernel(get="best, numpy_report['learning_rate']") == (best, RATES[best])
+    assert kernel(get="list(Lr)") == RATES
+
+
+# --- The clocks -----------------------------------------------------------------------
+
+SPANS = [7, 1, 5, 30, 2, 9, 4, 3, 8, 6] * 2  # of the epochs
+
+
+def test_keras_keeps_its_best_epoch_and_reports_the_time_of_fit(kernel, data):
+    steps = "clock level-1-parameters level-1-data level-1-model level-1-compile"
+    steps += " level-1-callbacks spend-in-keras not-training level-1-train not-training"
+    steps += " level-1-evaluate level-1-report"
+    get = "keras_report, keras_history, seen, batches[0], model.get_weights()"
+    results = kernel(steps, get=get, all_spans=SPANS)
+    report, history, seen, (X, Y, sizes), kept = results
+    assert report["seconds"] == 100 + sum(SPANS)
+    assert report["epoch_seconds"] == np.median(SPANS[1:])
+    assert sizes == (report["batch_size"], report["epochs"])
+    assert_array_equal(X, data["train"][0][:1000])
+    assert_array_equal(Y, np.eye(10)[data["train"][1][:1000]])
+    few = [part[:99] for part in data["valid"]]
+    accuracies = [scores(*few, W, b)[1] for W, b, _ in seen]
+    assert_allclose(history, accuracies, atol=1e-6)
+    assert_array_equal(kept[0], seen[np.argmax(accuracies)][0])
+    assert max(accuracies) > accuracies[-1]  # or keeping the last would do
+    assert report["valid_accuracy"] == max(history)
+    few = [part[:90] for part in data["test"]]
+    assert report["test_accuracy"] == scores(*few, *kept)[1]
+    again = kernel(steps, get="model.get_weights()", all_spans=SPANS)
+    assert_array_equal(again[0], kept[0])
+
+
+def test_theano_reports_the_time_of_main_up_to_the_weights(kernel):
+    steps = "clock spend-in-theano level-2-main level-2-parameters not-training"
+    steps += " level-2-train not-training level-2-report"
+    report = kernel(steps, get="theano_report", all_spans=SPANS)
+    # Two functions are compiled; 1,000 images are four batches of 250.
+    assert report["seconds"] == 2 * 100 + sum(SPANS) + 20 * 4 * 0.25
+    assert report["epoch_seconds"] == np.median(SPANS[1:]) + 4 * 0.25
+
+
+def test_numpy_reports_the_time_of_sgd_at_the_best_rate(kernel):
+    steps = "clock spend-in-numpy level-3-train level-3-sweep level-3-best level-3-test"
+    get = "numpy_report, best, [run[:3] for run in runs], printed.getvalue()"
+    uneven = [*SPANS, 11, 50]
+    results = kernel(steps + " level-3-report", get=get, all_spans=uneven)
+    report, best, runs, printed = results
+    seconds = [run[2] for run in runs]
+    # Each rate scores 20 epochs, and once more after the clock is read.
+    spans = np.resize(uneven, (13, 21))[:, :20]
+    assert_allclose(seconds, spans.sum(axis=1) + 20 * 4 * 0.25)
+    assert best < 12 and seconds[best] != seconds[-1]
+    assert report["seconds"] == seconds[best]
+    assert report["epoch_seconds"] == np.median(spans[best, 1:]) + 4 * 0.25
+    *lines, said_best, said_test = printed.splitlines()
+    for rate, (loss, accuracy, time), line in zip(RATES, runs, lines, strict=True):
+        numbers = f"{rate:g} {100 * accuracy:.2f}% loss {loss:.3f} {time:.1f} s"
+        assert line.split() == numbers.split()
+    assert said_best == f"best learning rate: {RATES[best]:g}"
+    accuracy = f"{100 * report['test_accuracy']:.2f}%"
+    assert said_test == f"learning rate {RATES[best]:g}: test accuracy {accuracy}"
+
+
+# --- The comparison -------------------------------------------------------------------
+
+
+def test_differences_are_those_between_the_three_levels(kernel):
+    """Their weights are moved by 1, 3 and 7."""
+    steps = "move-weights comparison-weights comparison-differences"
+    get = "differences, [w.shape for w in weights.values()], printed.getvalue()"
+    found = kernel(steps, get=get, edit=lambda s: s.replace("keras.models.", "moved_"))
+    differences, shapes, printed = found
+    assert shapes == [(784, 10)] * 3
+    assert_allclose(differences, [2, 6, 4], atol=1e-4)
+    assert printed.splitlines() == [
+        f"{steps:3} steps: {one} and {other} differ by at most {difference}e+00"
+        for steps in (1, 2)
+        for (one, other), difference in zip(PAIRS, (2, 6, 4), strict=True)
+    ]
+
+
+def test_pairs_count_the_test_images_that_one_level_alone_reads(kernel, data):
+    runs = kernel(get="[(run[3], run[4].ravel()) for run in runs]")
+    others = runs[5], runs[7], runs[9]
+    X, y = data["test"]
+    right = [(X @ W + b).argmax(axis=1) == y for W, b in others]
+    pairs = [(right[i], right[j]) for i, j in [(0, 1), (0, 2), (1, 2)]]
+    counts = [(sum(one & ~other), sum(other & ~one)) for one, other in pairs]
+    steps = "replace-weights comparison-correct comparison-pairs"
+    only, printed = kernel(steps, get="only, printed.getvalue()", others=others)
+    assert only == dict(zip(PAIRS, counts, strict=True))
+    said = [f"only {a} {n}, only {b} {m}" for (a, b), (n, m) in only.items()]
+    assert printed.splitlines() == said
+
+
+def test_five_orders_are_five_orders_and_their_own_scores(kernel, data):
+    get = "spread, calls, printed.getvalue(), numpy_report, [run[3:5] for run in runs]"
+    found = kernel("record-sgd comparison-seeds", get=get)
+    spread, calls, printed, report, runs = found
+    others = [scores(*data["test"], *weights)[1] for weights in runs[1:5]]
+    assert spread == pytest.approx([report["test_accuracy"], *others])
+    said = [f"{100 * each:.2f}%" for each in spread]
+    assert re.findall(r"[\d.]+%", printed) == said
+    X, y = data["train"]
+    for seed, call in enumerate(calls, 1):
+        order = np.random.default_rng(seed).permutation(50_000)[:9]
+        parameters = *[report[key] for key in KEYS[:3]], seed
+        valid = 784, 10_000
+        assert_equal(call, ((784, 50_000), X[order].T, y[order], valid, parameters))
+    assert len(calls) == 4

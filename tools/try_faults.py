@@ -1,0 +1,60 @@
+"""Put each fault of faults.toml into a copy of the notebook: do its tests turn red?
+
+By hand: .venv/bin/python tests/faults.py [word ...]. The words choose those faults that
+contain one. Two run at a time, and each takes a minute or two.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+from conftest import ROOT, copy_checkout
+
+FAULTS = tomllib.loads((ROOT / "tests" / "faults.toml").read_text())["faults"]
+TESTS = [
+    f"tests/test_{part}.py" for part in ("notebook", "figures", "numbers", "levels")
+]
+
+
+def first_failure(place, old, new):
+    """Return the first test that fails where `new` stands for `old`, or None.
+
+    `place` is the id of a cell, or README.md.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_checkout(Path(folder))
+        notebook = nbformat.read(copy / "hw1.ipynb", as_version=4)
+        texts = {cell.id: cell for cell in notebook.cells}
+        texts["README.md"] = readme = {"source": (copy / "README.md").read_text()}
+        assert old in texts[place]["source"], f"{place} has no {old}"
+        texts[place]["source"] = texts[place]["source"].replace(old, new)
+        nbformat.write(notebook, copy / "hw1.ipynb")
+        (copy / "README.md").write_text(readme["source"])
+        options = ["-x", "-c", "tools/pyproject.toml", "--rootdir", "."]
+        command = [sys.executable, "-m", "pytest", *options, *TESTS]
+        run = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)(.*)", run.stdout, re.MULTILINE)
+    return found and found[0]
+
+
+def main(words):
+    wanted = [f for f in FAULTS if not words or any(word in str(f) for word in words)]
+    with ThreadPoolExecutor(2) as pool:
+        failures = pool.map(lambda fault: first_failure(*fault), wanted)
+        results = []
+        for (place, _, new), failure in zip(wanted, failures, strict=True):
+            results.append(failure)
+            print(
+                "red  " if failure else "GREEN", place, repr(new), failure, flush=True
+            )
+    print(f"{sum(map(bool, results))} of {len(results)} are red")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
