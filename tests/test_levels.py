@@ -79,24 +79,6 @@ def test_sgd_converges_to_the_optimum_of_scikit_learn(kernel):
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_main_reproduces_the_published_errors_of_theano_s_tutorial(kernel):
-    """http://deeplearning.net/tutorial/logreg.html, with all that its program did.
-
-    It drops each last partial batch, scales pixels by 1/256 and does not shuffle. It
-    stops in the 74th epoch, and reports the test error of the best on validation.
-    """
-    get = "main(*sets, learning_rate=0.13, batch_size=600, epochs=73)[1:]"
-    history, accuracy = kernel("tutorial level-2-main", get=get)
-    errors = 100 - 100 * max(history)[0], 100 - 100 * accuracy
-    # Of 9,600 images two may lie on a border where another BLAS rounds differently.
-    assert errors == pytest.approx((7.5, 7.489583), abs=200 / 9_600 + 1e-6)
-
-
-def test_a_wrong_gradient_would_show_in_its_check(kernel):
-    ratio = kernel("wrong-gradients level-3-check", get="formula / measured")
-    assert ratio == pytest.approx(1.5)
-
-
 @pytest.mark.parametrize(
     ("heading", "weights", "whole"),
     [("5 ", *["regression.W.get_value()"] * 2), ("6 ", "W", "runs[best][3]")],
@@ -124,10 +106,6 @@ def test_level_2_without_a_compiler_runs_in_python(missing, notebook, kernel):
     # Its sums round otherwise: a few of 10,000 images on a border.
     compiled = 100 * kernel(get="main(*data, 1.0, 250, 2)[2]")
     assert float(found) == pytest.approx(compiled, abs=0.05)
-
-
-def test_fit_input_is_taken(kernel):
-    assert kernel("call", get="call(2), call(3)[0].shape") == (1 / 9, (784, 10))
 
 
 @pytest.mark.parametrize("level", [2, 3])

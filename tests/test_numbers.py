@@ -1,17 +1,14 @@
 """Each number of the text and the reports, each clock, each comparison."""
 
-import re
-
 import numpy as np
 import pytest
 from conftest import SAID, scores, textbook
-from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from run import MARKER
 
 RATES = [10.0**k for k in range(-10, 3)]
 KEYS = ["learning_rate", "batch_size", "epochs"]
 KEYS += ["valid_accuracy", "test_accuracy", "seconds", "epoch_seconds"]
-PAIRS = ("Keras", "Theano"), ("Keras", "numpy"), ("Theano", "numpy")
 WEIGHTS = {
     "keras": "model.get_weights()",
     "theano": "(regression.W.get_value(), regression.b.get_value())",
@@ -23,10 +20,12 @@ def test_every_number_of_the_text_is_what_its_sentence_says(notebook, kernel):
     """The expressions see planted numbers, no two the same."""
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     text = " ".join(" ".join(cells).split())
-    for expression, _ in set(MARKER.findall(text)):
-        value = kernel("plant", get=f"str({expression.strip()})")
-        marker = re.escape(f"<!--={expression}-->") + ".*?<!--/-->"
-        text = re.sub(marker, f"«{value}»", text)
+    expressions = [*dict(MARKER.findall(text))]
+    values = kernel(
+        "plant", get=f"[{', '.join(f'str({each})' for each in expressions)}]"
+    )
+    said = dict(zip(expressions, values, strict=True))
+    text = MARKER.sub(lambda marker: f"«{said[marker[1]]}»", text)
     for sentence in SAID["text"]["sentences"].strip().splitlines():
         before, found, text = text.partition(sentence)
         assert found, f"not in the text, or not here: {sentence}"
@@ -66,14 +65,12 @@ def test_levels_2_and_3_find_what_the_textbook_finds(level, history, kernel, dat
 
 def test_numbers_on_the_way_are_those_of_the_weights(kernel, data):
     (X, y), (W, b) = data["valid"], kernel(get=WEIGHTS["numpy"])
-    Z = (X @ W + b.T).T
+    Z, sets = (X @ W + b.T).T, (data["train"], data["valid"])
     confusion = np.histogram2d(y, Z.argmax(axis=0), bins=10)[0]
     expected = {
         "train_accuracy": scores(*data["train"], *kernel(get=WEIGHTS["keras"]))[1],
         "keras_history": kernel(get="model.history.history['val_accuracy']"),
-        "first_loss, first_accuracy": textbook(data["train"], (X, y), 1.0, 250, 1)[2][
-            0
-        ],
+        "[(first_loss, first_accuracy)]": textbook(*sets, 1.0, 250, 1)[2],
         "confusion": confusion,
         "errors": confusion - np.diag(np.diag(confusion)),
         "wrong": np.flatnonzero(Z.argmax(axis=0) != y),
@@ -97,15 +94,15 @@ def test_sweep_scores_the_weights_of_each_rate_and_takes_the_best(kernel, data):
 
 # --- The clocks -----------------------------------------------------------------------
 
-SPANS = [7, 1, 5, 30, 2, 9, 4, 3, 8, 6] * 2  # of the epochs
+SPANS = [7, 1, 5, 30, 2, 9, 4, 3, 8, 6] * 2  # of the epochs, in the step `clock`
 
 
 def test_keras_keeps_its_best_epoch_and_reports_the_time_of_fit(kernel, data):
-    steps = "clock level-1-parameters level-1-data level-1-model level-1-compile"
+    steps = "level-1-parameters clock level-1-data level-1-model level-1-compile"
     steps += " level-1-callbacks spend-in-keras not-training level-1-train not-training"
     steps += " level-1-evaluate level-1-report"
     get = "keras_report, keras_history, seen, batches[0], model.get_weights()"
-    results = kernel(steps, get=get, all_spans=SPANS)
+    results = kernel(steps, get=get)
     report, history, seen, (X, Y, sizes), kept = results
     assert report["seconds"] == 100 + sum(SPANS)
     assert report["epoch_seconds"] == np.median(SPANS[1:])
@@ -120,24 +117,15 @@ def test_keras_keeps_its_best_epoch_and_reports_the_time_of_fit(kernel, data):
     assert report["valid_accuracy"] == max(history)
     few = [part[:90] for part in data["test"]]
     assert report["test_accuracy"] == scores(*few, *kept)[1]
-    again = kernel(steps, get="model.get_weights()", all_spans=SPANS)
+    again = kernel(steps, get="model.get_weights()")
     assert_array_equal(again[0], kept[0])
-
-
-def test_theano_reports_the_time_of_main_up_to_the_weights(kernel):
-    steps = "clock spend-in-theano level-2-main level-2-parameters not-training"
-    steps += " level-2-train not-training level-2-report"
-    report = kernel(steps, get="theano_report", all_spans=SPANS)
-    # Two functions are compiled; 1,000 images are four batches of 250.
-    assert report["seconds"] == 2 * 100 + sum(SPANS) + 20 * 4 * 0.25
-    assert report["epoch_seconds"] == np.median(SPANS[1:]) + 4 * 0.25
 
 
 def test_numpy_reports_the_time_of_sgd_at_the_best_rate(kernel):
     steps = "clock spend-in-numpy level-3-train level-3-sweep level-3-best level-3-test"
     get = "numpy_report, best, [run[:3] for run in runs], printed.getvalue()"
     uneven = [*SPANS, 11, 50]
-    results = kernel(steps + " level-3-report", get=get, all_spans=uneven)
+    results = kernel(steps + " level-3-report", get=get)
     report, best, runs, printed = results
     seconds = [run[2] for run in runs]
     # Each rate scores 20 epochs, and once more after the clock is read.
@@ -145,6 +133,7 @@ def test_numpy_reports_the_time_of_sgd_at_the_best_rate(kernel):
     assert_allclose(seconds, spans.sum(axis=1) + 20 * 4 * 0.25)
     assert best < 12 and seconds[best] != seconds[-1]
     assert report["seconds"] == seconds[best]
+    assert report["learning_rate"] == RATES[best]
     assert report["epoch_seconds"] == np.median(spans[best, 1:]) + 4 * 0.25
     *lines, said_best, said_test = printed.splitlines()
     for rate, (loss, accuracy, time), line in zip(RATES, runs, lines, strict=True):
@@ -155,50 +144,16 @@ def test_numpy_reports_the_time_of_sgd_at_the_best_rate(kernel):
     assert said_test == f"learning rate {RATES[best]:g}: test accuracy {accuracy}"
 
 
-# --- The comparison -------------------------------------------------------------------
+# --- The comparison, and more of what a table can hold --------------------------------
 
 
-def test_differences_are_those_between_the_three_levels(kernel):
-    """Their weights are moved by 1, 3 and 7."""
-    steps = "move-weights comparison-weights comparison-differences"
-    get = "differences, [w.shape for w in weights.values()], printed.getvalue()"
-    found = kernel(steps, get=get, edit=lambda s: s.replace("keras.models.", "moved_"))
-    differences, shapes, printed = found
-    assert shapes == [(784, 10)] * 3
-    assert_allclose(differences, [2, 6, 4], atol=1e-4)
-    assert printed.splitlines() == [
-        f"{steps:3} steps: {one} and {other} differ by at most {difference}e+00"
-        for steps in (1, 2)
-        for (one, other), difference in zip(PAIRS, (2, 6, 4), strict=True)
-    ]
+@pytest.mark.parametrize("steps", SAID["after"])
+def test_after_these_steps_this_holds(steps, kernel):
+    """`clone_model` is that of steps.toml."""
 
+    def edit(source):
+        return source.replace("keras.models.clone_model(", "moved_clone_model(")
 
-def test_pairs_count_the_test_images_that_one_level_alone_reads(kernel, data):
-    runs = kernel(get="[(run[3], run[4].ravel()) for run in runs]")
-    others = runs[5], runs[7], runs[9]
-    X, y = data["test"]
-    right = [(X @ W + b).argmax(axis=1) == y for W, b in others]
-    pairs = [(right[i], right[j]) for i, j in [(0, 1), (0, 2), (1, 2)]]
-    counts = [(sum(one & ~other), sum(other & ~one)) for one, other in pairs]
-    steps = "replace-weights comparison-correct comparison-pairs"
-    only, printed = kernel(steps, get="only, printed.getvalue()", others=others)
-    assert only == dict(zip(PAIRS, counts, strict=True))
-    said = [f"only {a} {n}, only {b} {m}" for (a, b), (n, m) in only.items()]
-    assert printed.splitlines() == said
-
-
-def test_five_orders_are_five_orders_and_their_own_scores(kernel, data):
-    get = "spread, calls, printed.getvalue(), numpy_report, [run[3:5] for run in runs]"
-    found = kernel("record-sgd comparison-seeds", get=get)
-    spread, calls, printed, report, runs = found
-    others = [scores(*data["test"], *weights)[1] for weights in runs[1:5]]
-    assert spread == pytest.approx([report["test_accuracy"], *others])
-    said = [f"{100 * each:.2f}%" for each in spread]
-    assert re.findall(r"[\d.]+%", printed) == said
-    X, y = data["train"]
-    for seed, call in enumerate(calls, 1):
-        order = np.random.default_rng(seed).permutation(50_000)[:9]
-        parameters = *[report[key] for key in KEYS[:3]], seed
-        valid = 784, 10_000
-        assert_equal(call, ((784, 50_000), X[order].T, y[order], valid, parameters))
-    assert len(calls) == 4
+    expressions = [*SAID["after"][steps]]
+    found = kernel(steps, get=f"[{', '.join(expressions)}]", edit=edit)
+    assert dict(zip(expressions, found, strict=True)) == SAID["after"][steps]

@@ -1,7 +1,7 @@
 """Put each fault of faults.toml into a copy of the notebook: do its tests turn red?
 
-By hand: .venv/bin/python tests/faults.py [word ...]. The words choose those faults that
-contain one. Two run at a time, and each takes a minute or two.
+By hand: .venv/bin/python tools/try_faults.py [word ...]. The words choose those faults
+that contain one. Two run at a time, and each takes a minute or two.
 """
 
 import re
@@ -13,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
-from conftest import ROOT, copy_checkout
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from conftest import copy_checkout  # noqa: E402
 
 FAULTS = tomllib.loads((ROOT / "tests" / "faults.toml").read_text())["faults"]
-TESTS = [
-    f"tests/test_{part}.py" for part in ("notebook", "figures", "numbers", "levels")
-]
+PARTS = "notebook", "figures", "numbers", "levels"
+TESTS = [f"tests/test_{part}.py" for part in PARTS]
 
 
 def first_failure(place, old, new):
@@ -49,9 +52,8 @@ def main(words):
         results = []
         for (place, _, new), failure in zip(wanted, failures, strict=True):
             results.append(failure)
-            print(
-                "red  " if failure else "GREEN", place, repr(new), failure, flush=True
-            )
+            colour = "red  " if failure else "GREEN"
+            print(colour, place, repr(new), failure, flush=True)
     print(f"{sum(map(bool, results))} of {len(results)} are red")
     return 0 if all(results) else 1
 
