@@ -1,7 +1,8 @@
 """What the test files share: the stored notebook, and a kernel that has run it all.
 
-`make run` executes the notebook once, in a copy of the repository and under hardship.
-Its last cell is ours: it answers what the tests ask, and `make run` goes on after it.
+`make run` executes the notebook once, in a copy of the repository and under hardship,
+while the first tests run. Its last cell is ours: it answers what the tests ask, and
+`make run` goes on after it.
 """
 
 import ast
@@ -51,13 +52,16 @@ def data():
     return {"train": (X[order], y[order]), "valid": valid, "test": test}
 
 
-@pytest.fixture(scope="session")
-def kernel(notebook, tmp_path_factory):
-    """The kernel of a `make run` that has executed all cells (see `Kernel`).
+@pytest.fixture(scope="session", autouse=True)
+def started(request, notebook, tmp_path_factory):
+    """The folder and the process of the run, which begins before the first test.
 
     There is no network (on Linux), $HOME cannot be written, Theano's cache is empty,
     and the path has a space.
     """
+    if not any("kernel" in item.fixturenames for item in request.session.items):
+        yield
+        return
     folder = copy_checkout(tmp_path_factory.mktemp("fresh"))
     cells = [*notebook.cells, new_code_cell(STEPS["answer"])]
     setup = [cell.id for cell in cells].index("setup")
@@ -69,6 +73,14 @@ def kernel(notebook, tmp_path_factory):
         offline = ["unshare", "--map-root-user", "--net", sys.executable, "-c"]
         command = [*offline, STEPS["loopback"], *command]
     process = subprocess.Popen(command, env=os.environ | {"HOME": "/proc/nowhere"})
+    yield folder, process
+    process.terminate()
+
+
+@pytest.fixture(scope="session")
+def kernel(notebook, started):
+    """The kernel of a `make run` that has executed all cells (see `Kernel`)."""
+    folder, process = started
     while not (folder / "kernel.socket").exists():
         assert process.poll() is None, "make run failed, see its output"
         time.sleep(0.2)
@@ -77,7 +89,7 @@ def kernel(notebook, tmp_path_factory):
         yield Kernel(notebook, folder, process, connection)
         if process.poll() is None:
             connection.send(None)
-    process.wait()
+        process.wait()
 
 
 class Kernel:
