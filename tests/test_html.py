@@ -11,16 +11,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 PICTURE = {"image/png": "iVBORw0KGgo="}
 
 
-def page_of(*cells):
-    return BeautifulSoup(
-        export_html.export(new_notebook(cells=[*cells])), "html.parser"
-    )
+def page_of(cells):
+    return BeautifulSoup(export_html.export(new_notebook(cells=cells)), "html.parser")
 
 
 @pytest.fixture(scope="module")
 def page(notebook):
     """The page of the stored notebook."""
-    return page_of(*notebook.cells)
+    return page_of(notebook.cells)
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +55,19 @@ def test_pictures_stand_in_the_page_with_their_descriptions():
     alt = 'a < b & "c"'
     figure = new_output("display_data", PICTURE, metadata={"image/png": {"alt": alt}})
     pasted = new_markdown_cell("![pasted](attachment:a)", attachments={"a": PICTURE})
-    images = page_of(new_code_cell("show()", outputs=[figure]), pasted)("img")
+    images = page_of([new_code_cell("show()", outputs=[figure]), pasted])("img")
     assert [image["alt"] for image in images] == [alt, "pasted"]
     assert {image["src"] for image in images} == {"data:image/png;base64,iVBORw0KGgo="}
 
 
 def test_failure_names_the_cell_and_leaves_the_old_page(tmp_path, monkeypatch, capsys):
-    output, path = tmp_path / "page.html", tmp_path / "hw1.ipynb"
+    page, path = tmp_path / "hw1.html", tmp_path / "hw1.ipynb"
     monkeypatch.setattr(export_html, "NOTEBOOK", path)
-    monkeypatch.setattr("sys.argv", ["export_html.py", "--output", str(output)])
+    monkeypatch.setattr(export_html, "PAGE", page)
     for source, status in [("$x$", 0), ("$\\left( x$", 1), ("![](attachment:b)", 1)]:
-        cells = [new_markdown_cell(source, id="text")]
-        nbformat.write(new_notebook(cells=cells), path)
+        nbformat.write(new_notebook(cells=[new_markdown_cell(source, id="text")]), path)
         assert export_html.main() == status
-        assert BeautifulSoup(output.read_bytes(), "html.parser").math.text == "x"
+        assert BeautifulSoup(page.read_bytes(), "html.parser").math.text == "x"
         said = capsys.readouterr().err
-        assert not said or f"{output} cannot be written: text ({source})" in said
+        assert not said or f"{page} cannot be written: text ({source})" in said
         assert said.count("\n") == status

@@ -4,7 +4,6 @@ The same source always gives the same bytes. pdfTeX writes the MD5 sum of the so
 into the PDF, which tells whether the committed PDF is up to date.
 """
 
-import argparse
 import hashlib
 import io
 import os
@@ -58,12 +57,9 @@ def compile_pdf():
 
 def main():
     """Write the PDF, or leave the old one as it is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=PDF, help="default: %(default)s")
-    output = parser.parse_args().output
     pdf = compile_pdf()
-    write_atomically(output, pdf)
-    print(f"{output}: {len(pdf):,} bytes")
+    write_atomically(PDF, pdf)
+    print(f"{PDF}: {len(pdf):,} bytes")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,17 @@ The figures stand in the page, and its formulas are MathML, which browsers draw 
 themselves. nbconvert's own page would load scripts from the network for the formulas.
 """
 
-import argparse
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from run import NOTEBOOK, ROOT, name_of, write_atomically
+from run import NOTEBOOK, ROOT, UNREADABLE, name_of, write_atomically
 
+PAGE = ROOT / "hw1.html"
 # JupyterLab's look without its scripts, with lines short enough to read, and with the
 # descriptions of the figures, which nbconvert leaves out.
 TEMPLATE = """\
@@ -87,17 +86,14 @@ def export(notebook):
 
 
 def main():
-    """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=ROOT / "hw1.html")
-    output = parser.parse_args().output
+    """Write the page; return the exit status."""
     try:
         page = export(nbformat.read(NOTEBOOK, as_version=4))
-        write_atomically(output, page.encode())
-    except (ValueError, nbformat.ValidationError, OSError) as error:
-        print(f"{output} cannot be written: {error}", file=sys.stderr)
+        write_atomically(PAGE, page.encode())
+    except UNREADABLE as error:
+        print(f"{PAGE} cannot be written: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {output}")
+    print(f"wrote {PAGE}")
     return 0
 
 

@@ -6,7 +6,6 @@ replaces the value. A digest in each cell's metadata lets `make submission` noti
 was changed afterwards. Files are written only when everything has succeeded.
 """
 
-import argparse
 import ast
 import base64
 import hashlib
@@ -42,48 +41,38 @@ class ReportError(Exception):
     """The results cannot be written; the message says why."""
 
 
+# What reading a notebook raises.
+UNREADABLE = ValueError, nbformat.ValidationError, OSError
+
+
 def main():
-    """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(description="Execute hw1.ipynb, fill its reports.")
-    parser.add_argument("notebook", nargs="?", type=Path, default=NOTEBOOK)
-    parser.add_argument(
-        "--output", type=Path, help="write the notebook here, leave the README as it is"
-    )
-    arguments = parser.parse_args()
-    output = (arguments.output or arguments.notebook).resolve()
-    targets = [PICTURE, README, output] if output == NOTEBOOK else [output]
+    """Execute, then write; return the exit status."""
+    paths = NOTEBOOK, PICTURE, README  # the largest first: where it fits, all will
     try:
-        before = {path: bytes_of(path) for path in targets}
-        notebook = nbformat.read(arguments.notebook, as_version=4)
-        readme = README.read_text("utf-8") if output == NOTEBOOK else ""
-    except (ValueError, nbformat.ValidationError, OSError) as error:
-        print(f"{arguments.notebook} cannot be run: {error}", file=sys.stderr)
-        return 1
-    try:
-        for path in targets:
+        for path in paths:
             if not os.access(path.parent, os.W_OK):
                 raise ReportError(f"Nothing can be written to {path.parent}.")
-        readme = execute(notebook, readme)
-        # The largest file first: where it finds room, the others do, too.
-        files = {output: (nbformat.writes(notebook) + "\n").encode()}
-        if output == NOTEBOOK:
-            files[PICTURE] = figure(notebook, PICTURE_CELL)
-            files[README] = readme.encode()
-        for path in targets:
-            if bytes_of(path) != before[path]:
+        before = [bytes_of(path) for path in paths]
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        readme = execute(notebook, README.read_text("utf-8"))
+        picture = figure(notebook, PICTURE_CELL)
+        for path, old in zip(paths, before, strict=True):
+            if bytes_of(path) != old:
                 raise ReportError(
                     f"{path} has changed since this run began, by another run or in "
                     "an editor. Run again."
                 )
-        for path, new in files.items():
-            write_atomically(path, new)
-    except (CellExecutionError, DeadKernelError, ReportError, OSError) as error:
-        print(f"{error}\n\n{output} was left as it was.", file=sys.stderr)
+        text = nbformat.writes(notebook) + "\n"
+        new = text.encode(), picture, readme.encode()
+        for path, content in zip(paths, new, strict=True):
+            write_atomically(path, content)
+    except (CellExecutionError, DeadKernelError, ReportError, *UNREADABLE) as error:
+        print(f"{error}\n\n{NOTEBOOK} was left as it was.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{output} was left as it was.", file=sys.stderr)
+        print(f"{NOTEBOOK} was left as it was.", file=sys.stderr)
         return 130
-    print(f"wrote {output}")
+    print(f"wrote {NOTEBOOK}")
     return 0
 
 
@@ -102,7 +91,7 @@ def environment(temporary):
     return {name: os.environ[name] for name in INHERITED & os.environ.keys()} | own
 
 
-def execute(notebook, readme=""):
+def execute(notebook, readme):
     """Run all cells in a fresh kernel, fill the markers; return the filled `readme`.
 
     Raises CellExecutionError or DeadKernelError, after saying which cell it was, and

@@ -9,28 +9,25 @@ import io
 import re
 import sys
 import zipfile
-from pathlib import Path
 
 import nbformat
 from bs4 import BeautifulSoup
 from build_derivation import PDF, is_current
 from export_html import markdown2html
-from run import NOTEBOOK, ROOT, digest, name_of, write_atomically
+from run import NOTEBOOK, ROOT, UNREADABLE, digest, name_of, write_atomically
 
 
 def main(arguments=None):
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("andrew_id", nargs="?", default="", metavar="ANDREW_ID")
-    parser.add_argument("--output-dir", type=Path, default=ROOT)
-    arguments = parser.parse_args(arguments)
-    name = arguments.andrew_id
+    name = parser.parse_args(arguments).andrew_id
     if not re.fullmatch("[A-Za-z0-9_-]+", name):
         return refuse(
             "Give your Andrew id (letters, digits, - and _ only), for example: "
             "make submission ANDREW_ID=jdoe"
         )
-    output = arguments.output_dir / f"{name}_HW1.zip"
+    output = ROOT / f"{name}_HW1.zip"
     pdf_name = f"{name}_hw1_derivation.pdf"
     try:
         notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -41,7 +38,7 @@ def main(arguments=None):
         if found:
             return refuse(f"{output.name} was not written:", *found)
         write_atomically(output, archive(name, notebook, pdf))
-    except (ValueError, nbformat.ValidationError, OSError) as error:
+    except UNREADABLE as error:
         return refuse(f"{output.name} was not written: {error}")
     print(f"wrote {output}")
     return 0
@@ -77,7 +74,11 @@ def link_problems(notebook, pdf_name):
         cell.source = cell.source.replace(
             "](derivation/derivation.pdf", f"]({pdf_name}"
         )
-        page = BeautifulSoup(markdown2html(cell), "html.parser")
+        try:
+            page = BeautifulSoup(markdown2html(cell), "html.parser")
+        except ValueError as error:
+            yield str(error)
+            continue
         for element in page.select("[href], [src]"):
             target = element.get("href") or element.get("src")
             inside = target.partition("#")[0] in ("", pdf_name)
