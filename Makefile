@@ -53,7 +53,7 @@ lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
 	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
 clean:  ## remove the environment and the caches
-	rm -rf .venv .bench .uv .home .theano .pytest_cache .ruff_cache .hypothesis .ipynb_checkpoints
+	rm -rf .venv .bench .uv .home .theano .pytest_cache .ruff_cache .ipynb_checkpoints
 
 .venv/.ready: tools/requirements.lock tools/setup.sh
 	@sh tools/setup.sh

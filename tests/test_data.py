@@ -8,12 +8,9 @@ import shutil
 import signal
 import struct
 import tracemalloc
-from timeit import repeat
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from data.mnist import HERE, SHA256, load_mnist
 
@@ -32,9 +29,9 @@ def idx(*shape, value=0):
 
 
 RAW = {name: gzip.decompress((HERE / name).read_bytes()) for name in SHA256}
-HEADER = struct.pack(">4i", 0x803, 10_001, 28, 28)
 ZEROS = gzip.compress(bytes(10_001 * 784))  # 8 kB that hold 8 MB
-GOOD = gzip.compress(HEADER) + ZEROS  # gzip files may be joined end to end
+# gzip files may be joined end to end.
+GOOD = gzip.compress(struct.pack(">4i", 0x803, 10_001, 28, 28)) + ZEROS
 HUGE = gzip.compress(struct.pack(">4i", 0x803, 1_000_001, 28, 28)) + 100 * ZEROS
 
 
@@ -67,12 +64,6 @@ def test_arrays_are_the_bytes_of_the_files_in_the_usual_split():
         assert y.tolist() == list(RAW[f"{part}-labels-idx1-ubyte.gz"][8:][some])
         assert np.bincount(y).tolist() == counts
         assert (X.dtype, y.dtype) == (np.float32, np.int64) and X.flags.c_contiguous
-
-
-def test_loading_takes_little_longer_than_unpacking():
-    packed = [(HERE / name).read_bytes() for name in SHA256]
-    unpacking = repeat(lambda: [*map(gzip.decompress, packed)], number=1, repeat=3)
-    assert min(repeat(load_mnist, number=1, repeat=3)) < 4 * min(unpacking)
 
 
 def test_shipped_file_with_one_wrong_byte_is_noticed(tmp_path, monkeypatch):
@@ -127,14 +118,3 @@ def test_too_few_images_to_validate_are_refused(folder):
     (folder / LABELS).write_bytes(idx(10_000))
     with pytest.raises(ValueError, match="10,000 labels: more than 10,000 are needed"):
         load_mnist(folder)
-
-
-@settings(deadline=1_000)  # milliseconds
-@given(st.integers(0, 15), st.binary(min_size=1, max_size=4))
-def test_any_header_but_the_right_one_is_refused(tmp_path_factory, start, noise):
-    wrong = HEADER[:start] + noise + HEADER[start + len(noise) :]
-    assume(wrong != HEADER)
-    path = tmp_path_factory.getbasetemp() / IMAGES
-    path.write_bytes(gzip.compress(wrong) + ZEROS)
-    with pytest.raises(ValueError, match=IMAGES):
-        load_mnist(path.parent)
