@@ -19,8 +19,6 @@ import pytest
 import sympy as sp
 from conftest import ROOT, section
 
-from data.mnist import load_mnist
-
 TEX = build_derivation.SOURCE.read_text("utf-8")
 BODY = TEX.split(r"\begin{document}")[1]
 TABLE = tomllib.loads((ROOT / "tests" / "derivation.toml").read_text("utf-8"))
@@ -33,11 +31,6 @@ def softmax(Z):
     """Return the softmax of each column, as the text defines it."""
     E = Z.applyfunc(sp.exp)
     return sp.Matrix(*E.shape, lambda j, i: E[j, i] / sum(E[:, i]))
-
-
-def M(rows):  # noqa: N802, the table is easier to read
-    """Return the matrix that "1 2; 3 4" stands for."""
-    return sp.Matrix([[int(entry) for entry in row.split()] for row in rows.split(";")])
 
 
 def D(f, v):  # noqa: N802
@@ -67,8 +60,8 @@ def model(d, K, N):
     Loss, count = sum(losses) / N, T * one_N
     xbar, xbar_of = X * one_N / N, X * T.T * sp.diag(*count).inv()
     delta = sp.eye(K)
-    eX, eW = M("1 2; 1 0"), sp.log(2) * M("0 1 0; 2 0 -1")
-    eb, eT = sp.log(2) * M("0; 0; 1"), M("1 0; 0 0; 0 1")
+    eX, eW = sp.Matrix([[1, 2], [1, 0]]), sp.log(2) * sp.Matrix([[0, 1, 0], [2, 0, -1]])
+    eb, eT = sp.log(2) * sp.Matrix([[0], [0], [1]]), sp.Matrix([[1, 0], [0, 0], [0, 1]])
     eZ = eW.T * eX + eb * sp.ones(1, 2)
 
     def at_zero(f):
@@ -134,23 +127,25 @@ def test_dimensions_in_the_table_of_symbols():
     assert not expected
 
 
-def test_numbers_in_the_prose(level_3):
+def test_numbers_in_the_prose(kernel):
     log2, X, truth = np.log(2), np.array([[1, 2], [1, 0]]), np.eye(3)[:, [0, 2]]
     W, b = log2 * np.array([[0, 1, 0], [2, 0, -1]]), log2 * np.array([[0], [0], [1]])
-    dW, db = level_3["gradients"](X, truth, W, b)
+    dW, db = kernel(get="gradients(*batch)", batch=(X, truth, W, b))
     before, after = loss(X, truth, W, b), loss(X, truth, W - dW / 2, b - db / 2)
     step = np.array([[0, 0.01, 0], [0, 0, 0]])
     slope = (loss(X, truth, W + step, b) - loss(X, truth, W - step, b)) / 0.02
-    guesses = 1 + level_3["softmax"](W.T @ X + b).argmax(axis=0)
+    guesses = 1 + kernel(get="softmax(Z).argmax(axis=0)", Z=W.T @ X + b)
     assert guesses.tolist() == [1, 2] and dW[0, 1] == pytest.approx(5 / 7)
     text = " ".join(BODY.split())
-    assert rf"\tfrac{{4}}{{7}} + \log \tfrac{{2}}{{7}} \bigr) = {before:.4f}$" in text
-    assert (
-        rf"${slope:.4f}$, and the formula gave $\tfrac{{5}}{{7}} = {5 / 7:.4f}$" in text
-    )
-    assert rf"lowers the loss from ${before:.4f}$ to ${after:.4f}$" in text
-    assert "row~2 instead of row~3" in text and "its sum (7 and 7)" in text
-    assert r"$z \approx 89$ in single precision (710 in double)" in text
+    for sentence in (
+        rf"\tfrac{{4}}{{7}} + \log \tfrac{{2}}{{7}} \bigr) = {before:.4f}$",
+        rf"${slope:.4f}$, and the formula gave $\tfrac{{5}}{{7}} = {5 / 7:.4f}$",
+        rf"lowers the loss from ${before:.4f}$ to ${after:.4f}$",
+        "row~2 instead of row~3",
+        "its sum (7 and 7)",
+        r"$z \approx 89$ in single precision (710 in double)",
+    ):
+        assert sentence in text
     for limit, dtype in [(89, np.float32), (710, np.float64)]:
         assert np.log(np.finfo(dtype).max).round() == limit
 
@@ -165,18 +160,17 @@ def loss(X, Y, W, b):
 
 
 @pytest.mark.parametrize("sizes", [(784, 10, 100), (3, 2, 1), (5, 4, 7)], ids=str)
-def test_gradients_are_the_differences_of_the_loss(sizes, level_3):
+def test_gradients_are_the_differences_of_the_loss(sizes, kernel):
     """The three levels' weights, in another file, compare them with two autodiffs."""
     d, K, N = sizes
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(d, N)), np.eye(K)[:, rng.integers(K, size=N)]
     W, b = rng.normal(size=(d, K)), rng.normal(size=(K, 1))
-    for found, A, f in zip(
-        level_3["gradients"](X, Y, W, b),
-        (W, b),
-        (lambda A: loss(X, Y, A, b), lambda A: loss(X, Y, W, A)),
-        strict=True,
-    ):
+    dW, db = kernel(get="gradients(*batch)", batch=(X, Y, W, b))
+    for found, A, f in [
+        (dW, W, lambda A: loss(X, Y, A, b)),
+        (db, b, lambda A: loss(X, Y, W, A)),
+    ]:
         steps = 1e-5 * np.eye(A.size).reshape(-1, *A.shape)
         slopes = [(f(A + step) - f(A - step)) / 2e-5 for step in steps]
         expected = np.reshape(slopes, A.shape)
@@ -191,11 +185,10 @@ def test_code_in_the_text_is_the_notebook_s(notebook):
         assert re.search(rf"(?<![\w.]){re.escape(line)}(?![\w.(\[])", source), line
 
 
-def test_tiny_rates_predict_by_the_rule_of_the_text(level_3):
+def test_tiny_rates_predict_by_the_rule_of_the_text(kernel, data):
     """On MNIST; the nearest mean image is another rule, and predicts otherwise."""
-    (X, y), (x, y_valid), _ = load_mnist()
-    sets = X.T, level_3["one_hot"](y), x.T, level_3["one_hot"](y_valid)
-    W, b, _ = level_3["sgd"](*sets, learning_rate=1e-10, batch_size=250, epochs=1)
+    (X, y), (x, _) = data["train"], data["valid"]
+    W, b, _ = kernel(get="sgd(X, Y, *validation, 1e-10, 250, 1)")
     means = np.array([X[y == digit].mean(axis=0) for digit in range(10)])
     rule = (np.bincount(y) * (x @ means.T + 1)).argmax(axis=1)
     nearest = (x @ means.T - (means**2).sum(axis=1) / 2).argmax(axis=1)

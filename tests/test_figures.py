@@ -28,9 +28,9 @@ def validated(kernel, data):
 
 def lines(ax):
     """Return (color, line, marker, points) of each line."""
-    styles = [(to_hex(x.get_color()), x.get_ls(), x.get_marker()) for x in ax.lines]
     return [
-        (*s, x.get_xydata().tolist()) for s, x in zip(styles, ax.lines, strict=True)
+        (to_hex(x.get_color()), x.get_ls(), x.get_marker(), x.get_xydata().tolist())
+        for x in ax.lines
     ]
 
 
@@ -56,14 +56,8 @@ def test_all_words_of_the_figures_stand_where_they_should(figures, kernel):
         words = [text.get_text() for text in figure.findobj(Text)]
         said = [word for word in words if re.match("(?!.*read as)[a-zA-Z ]{4}", word)]
         scales = [f"{ax.get_xscale()} {ax.get_yscale()}" for ax in figure.axes]
-        (alt,) = re.findall(
-            r'^show\(figure, "(.*)"\)', kernel.sources[name], re.MULTILINE
-        )
-        found[name] = [
-            alt,
-            *dict.fromkeys(said),
-            *filter(re.compile("log").search, scales),
-        ]
+        alt = kernel.sources[name].partition('\nshow(figure, "')[2].partition('"')[0]
+        found[name] = [alt, *dict.fromkeys(said), *(s for s in scales if "log" in s)]
     assert found == SAID["figures"]
 
 
@@ -112,9 +106,8 @@ def test_learned_weights_are_the_columns_of_w(figures, kernel):
     W, axes = kernel(get="runs[best][3]"), figures["learned-weights"].axes
     for digit, ax in enumerate(axes[:10]):
         weights = W[:, digit].reshape(28, 28)
-        assert_equal(
-            (*image(ax), ax.get_title()), (weights, "RdBu_r", (-1, 1), f"{digit}")
-        )
+        expected = weights, "RdBu_r", (-1, 1), f"{digit}"
+        assert_equal((*image(ax), ax.get_title()), expected)
 
 
 def test_confusion_matrix_has_true_digits_in_rows(figures, validated):
@@ -125,12 +118,11 @@ def test_confusion_matrix_has_true_digits_in_rows(figures, validated):
     assert_equal(image(ax), (errors, "Blues", (0, errors.max())))
     assert_equal([ax.get_xticks(), ax.get_yticks()], [range(10), range(10)])
     drawn = {
-        text.get_position(): (text.get_text(), text.get_color()) for text in ax.texts
+        each.get_position(): (each.get_text(), each.get_color()) for each in ax.texts
     }
     colors = np.where(errors > errors.max() / 2, "white", "black")
     for true, guess in np.ndindex(10, 10):
-        expected = str(counts[true][guess]), colors[true, guess]
-        assert drawn[guess, true] == expected
+        assert drawn[guess, true] == (str(counts[true][guess]), colors[true, guess])
 
 
 def test_mistakes_are_the_twelve_most_confident(figures, validated):

@@ -13,14 +13,14 @@ from sklearn.linear_model import LogisticRegression
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
-def test_softmax_and_loss_are_those_of_the_definition(size, level_3):
+def test_softmax_and_loss_are_those_of_the_definition(size, kernel):
     """By logarithms that numpy adds; `exp` of 10,000 would overflow."""
     rng = np.random.default_rng(0)
-    Z, labels = size * rng.normal(size=(10, 99)), rng.integers(10, size=99)
-    logs = Z - np.logaddexp.reduce(Z, axis=0)
-    assert_allclose(level_3["softmax"](Z), np.exp(logs), atol=1e-10)
-    loss = level_3["cross_entropy"](Z, level_3["one_hot"](labels))
-    assert_allclose(loss, -logs[labels, range(99)].mean(), rtol=1e-9)
+    given = {"Z": size * rng.normal(size=(10, 99)), "y": rng.integers(10, size=99)}
+    Y, loss = kernel(get="softmax(Z), cross_entropy(Z, one_hot(y))", **given)
+    logs = given["Z"] - np.logaddexp.reduce(given["Z"], axis=0)
+    assert_allclose(Y, np.exp(logs), atol=1e-10)
+    assert_allclose(loss, -logs[given["y"], range(99)].mean(), rtol=1e-9)
 
 
 def in_64_bits(source):

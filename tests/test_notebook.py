@@ -42,9 +42,7 @@ def assert_executed(code):
     """All cells ran, in order, and left neither errors nor anything on stderr."""
     assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)]
     outputs = [output for cell in code for output in cell.outputs]
-    assert not [
-        o for o in outputs if "error" in o.output_type or o.get("name") == "stderr"
-    ]
+    assert not {"error", "stderr"} & {o.get("name", o.output_type) for o in outputs}
 
 
 # --- The assignment -------------------------------------------------------------------
@@ -104,9 +102,7 @@ def test_stored_notebook_is_executed_small_named_and_described(notebook, code):
     assert (ROOT / "hw1.ipynb").stat().st_size < 1_000_000
     for cell in notebook.cells:
         assert re.fullmatch(r"[a-z]{3,}(-[a-z0-9]+)*", cell.id)
-    metadata = [
-        output.get("metadata") or {} for cell in code for output in cell.outputs
-    ]
+    metadata = [output.get("metadata") for cell in code for output in cell.outputs]
     alts = [each["image/png"]["alt"] for each in metadata if each]
     assert len(set(alts)) == 7 and min(map(len, alts)) > 40
 
@@ -121,13 +117,6 @@ def test_reading_it_takes_no_longer_than_it_may(notebook, code):
     for cells, limit in (notebook.cells, 3_340), (ahead, 700):
         words = re.findall(r"\S*\w\S*", MARKER.sub(r"\2", text_of(cells)))
         assert len(words) <= limit
-
-
-def test_links_lead_somewhere(text):
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    anchors = {"#" + heading.replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target in anchors or (ROOT / target).exists(), target
 
 
 def test_no_measured_number_is_typed(text):
@@ -148,23 +137,11 @@ def test_text_and_readme_state_the_stored_reports(text, notebook, code):
     assert len(rows) == 3 and all(row in README for row in rows)
 
 
-def test_a_gradient_is_four_lines_of_code(text, kernel):
-    assert "four lines of code, two in `softmax` and two in `gradients`" in text
-    # Each has a docstring, too.
-    for cell in ("level-3-softmax", "level-3-gradients"):
-        _, *lines = ast.parse(kernel.sources[cell]).body[0].body
-        assert len(lines) == 2
-
-
 def shapes(code):
     """Return what the cells print, without its numbers and the machine's name."""
-    printed = [
-        (cell.id, output.text)
-        for cell in code
-        for output in cell.outputs
-        if "text" in output
-    ]
-    return {name: re.sub(r"[-+.e\d]+|on .*", "#", text) for name, text in printed}
+    number = r"[-+.e\d]+|on .*"
+    printed = [(cell.id, o.text) for cell in code for o in cell.outputs if "text" in o]
+    return {name: re.sub(number, "#", text) for name, text in printed}
 
 
 @pytest.fixture(scope="module")
