@@ -26,6 +26,22 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from data.mnist import load_mnist  # noqa: E402
 
+# What a user may have set; ~ is a folder with these files.
+SETTINGS = """HOME=/proc/nowhere MPLBACKEND=svg MATPLOTLIBRC=~
+KERAS_BACKEND=jax KERAS_HOME=~ THEANO_FLAGS=device=cuda THEANORC=~/.theanorc
+PYTHONPATH=~/lib PYTHONSAFEPATH=1 PYTHONOPTIMIZE=2 PYTHONWARNINGS=error
+OMP_NUM_THREADS=7 IPYTHONDIR=~ JUPYTER_PATH=~ JUPYTER_DATA_DIR=~"""
+ALL = "get_config().InteractiveShell.ast_node_interactivity = 'all'"
+FILES = {
+    "matplotlibrc": "text.usetex: True",
+    "profile_default/startup/hostile.py": "hostile = True",
+    "profile_default/ipython_config.py": ALL,
+    "kernels/python3/kernel.json": '{"argv": ["false"]}',
+    "lib/numpy.py": "raise ImportError('another numpy')",
+    "keras.json": '{"floatx": "float16"}',
+    ".theanorc": "[global]\ndevice = cuda",
+}
+
 
 @pytest.fixture(scope="session")
 def notebook():
@@ -45,8 +61,8 @@ def data():
 def started(request, notebook, tmp_path_factory):
     """The folder and the process of the run, which begins before the first test.
 
-    There is no network (on Linux), $HOME cannot be written, Theano's cache is empty,
-    and the path has a space.
+    There is no network (on Linux), Theano's cache is empty, the path has a space, and
+    no setting of the user is left as it was.
     """
     if not any("kernel" in item.fixturenames for item in request.session.items):
         yield
@@ -57,25 +73,31 @@ def started(request, notebook, tmp_path_factory):
     cells.insert(setup + 1, new_code_cell(STEPS["keep-figures"]))
     probed = nbformat.from_dict(notebook | {"cells": cells})
     nbformat.write(probed, folder / "hw1.ipynb")
+    home = folder / "home"
+    for name, content in FILES.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(content)
+    pairs = [setting.split("=", 1) for setting in SETTINGS.split()]
+    settings = {name: value.replace("~", str(home)) for name, value in pairs}
     command = ["make", "--directory", folder, "run"]
     if sys.platform == "linux":
-        offline = ["unshare", "--map-root-user", "--net", sys.executable, "-c"]
+        offline = ["unshare", "--map-root-user", "--net", sys.executable, "-Ic"]
         command = [*offline, STEPS["loopback"], *command]
-    process = subprocess.Popen(command, env=os.environ | {"HOME": "/proc/nowhere"})
-    yield folder, process
+    process = subprocess.Popen(command, env=os.environ | settings)
+    yield folder, settings, process
     process.terminate()
 
 
 @pytest.fixture(scope="session")
 def kernel(notebook, started):
     """The kernel of a `make run` that has executed all cells (see `Kernel`)."""
-    folder, process = started
+    folder, _, process = started
     while not (folder / "kernel.socket").exists():
         assert process.poll() is None, "make run failed, see its output"
         time.sleep(0.2)
     time.sleep(0.2)  # the socket exists a moment before it listens
     with Client(str(folder / "kernel.socket")) as connection:
-        yield Kernel(notebook, folder, process, connection)
+        yield Kernel(notebook, *started, connection)
         if process.poll() is None:
             connection.send(None)
         process.wait()
@@ -84,9 +106,10 @@ def kernel(notebook, started):
 class Kernel:
     """Runs cells and code in copies of the names that the executed notebook left."""
 
-    def __init__(self, notebook, folder, process, connection):
+    def __init__(self, notebook, folder, settings, process, connection):
         self.sources = STEPS | {cell.id: cell.source for cell in notebook.cells}
-        self.folder, self.process, self.connection = folder, process, connection
+        self.folder, self.settings = folder, settings
+        self.process, self.connection = process, connection
 
     def __call__(self, steps="", *, get, edit=str, **names):
         """Return `get`, an expression, after the steps: ids of cells, or of steps.toml.
