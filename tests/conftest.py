@@ -31,11 +31,10 @@ SETTINGS = """HOME=/proc/nowhere MPLBACKEND=svg MATPLOTLIBRC=~
 KERAS_BACKEND=jax KERAS_HOME=~ THEANO_FLAGS=device=cuda THEANORC=~/.theanorc
 PYTHONPATH=~/lib PYTHONSAFEPATH=1 PYTHONOPTIMIZE=2 PYTHONWARNINGS=error
 OMP_NUM_THREADS=7 IPYTHONDIR=~ JUPYTER_PATH=~ JUPYTER_DATA_DIR=~"""
-ALL = "get_config().InteractiveShell.ast_node_interactivity = 'all'"
 FILES = {
     "matplotlibrc": "text.usetex: True",
     "profile_default/startup/hostile.py": "hostile = True",
-    "profile_default/ipython_config.py": ALL,
+    "profile_default/ipython_config.py": "c.InlineBackend.figure_formats = {'svg'}",
     "kernels/python3/kernel.json": '{"argv": ["false"]}',
     "lib/numpy.py": "raise ImportError('another numpy')",
     "keras.json": '{"floatx": "float16"}',
@@ -59,7 +58,7 @@ def data():
 
 @pytest.fixture(scope="session", autouse=True)
 def started(request, notebook, tmp_path_factory):
-    """The folder and the process of the run, which begins before the first test.
+    """The folder, the process and the settings of the run, begun before all tests.
 
     There is no network (on Linux), Theano's cache is empty, the path has a space, and
     no setting of the user is left as it was.
@@ -84,20 +83,20 @@ def started(request, notebook, tmp_path_factory):
         offline = ["unshare", "--map-root-user", "--net", sys.executable, "-Ic"]
         command = [*offline, STEPS["loopback"], *command]
     process = subprocess.Popen(command, env=os.environ | settings)
-    yield folder, settings, process
+    yield folder, process, settings
     process.terminate()
 
 
 @pytest.fixture(scope="session")
 def kernel(notebook, started):
     """The kernel of a `make run` that has executed all cells (see `Kernel`)."""
-    folder, _, process = started
+    folder, process, _ = started
     while not (folder / "kernel.socket").exists():
         assert process.poll() is None, "make run failed, see its output"
         time.sleep(0.2)
     time.sleep(0.2)  # the socket exists a moment before it listens
     with Client(str(folder / "kernel.socket")) as connection:
-        yield Kernel(notebook, *started, connection)
+        yield Kernel(notebook, folder, process, connection)
         if process.poll() is None:
             connection.send(None)
         process.wait()
@@ -106,10 +105,9 @@ def kernel(notebook, started):
 class Kernel:
     """Runs cells and code in copies of the names that the executed notebook left."""
 
-    def __init__(self, notebook, folder, settings, process, connection):
+    def __init__(self, notebook, folder, process, connection):
         self.sources = STEPS | {cell.id: cell.source for cell in notebook.cells}
-        self.folder, self.settings = folder, settings
-        self.process, self.connection = process, connection
+        self.folder, self.process, self.connection = folder, process, connection
 
     def __call__(self, steps="", *, get, edit=str, **names):
         """Return `get`, an expression, after the steps: ids of cells, or of steps.toml.
@@ -160,16 +158,23 @@ def textbook(train, valid, learning_rate, batch_size, epochs, seed=0):
     return *history[best][:2], [row[2:] for row in history]
 
 
-def section(notebook, heading, cell_type=None):
-    """Return the cells from the level-2 `heading` (its beginning) to the next one."""
-    cells, inside = [], False
+def code_of(notebook, heading):
+    """Return the sources of the code below the level-2 heading that begins so."""
+    sources, inside = [], False
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+        if cell.source.startswith("## "):
             inside = cell.source.startswith(f"## {heading}")
-        if inside and cell_type in (None, cell.cell_type):
-            cells.append(cell)
-    assert cells, f"the notebook has no section {heading}"
-    return cells
+        if inside and cell.cell_type == "code":
+            sources.append(cell.source)
+    assert sources, f"the notebook has no section {heading}"
+    return sources
+
+
+def needs(program, packages):
+    """Skip where the program is not installed; CI must have it."""
+    if not shutil.which(program):
+        message = f"{program} is missing (Debian: apt install {packages})"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
 
 
 def copy_checkout(folder):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import copy_checkout
+from conftest import copy_checkout, needs
 from playwright.sync_api import expect, sync_playwright
 
 # All cells are in the page at once, not only those that can be seen.
@@ -19,10 +19,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu"]  # root in a container has no sandbox
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """The notebook that `make lab` serves, and the page of JupyterLab that shows it."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        message = "Chromium is missing (Debian: apt install chromium)"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    needs("chromium", "chromium")
     home = tmp_path_factory.mktemp("home")
     settings = home / ".jupyter/lab/user-settings" / TRACKER
     settings.parent.mkdir(parents=True)
@@ -40,6 +37,7 @@ def lab(tmp_path_factory):
             assert server.poll() is None, log.read_text()
             time.sleep(0.1)
         with sync_playwright() as playwright:
+            chromium = shutil.which("chromium")
             launch = playwright.chromium.launch
             page = launch(executable_path=chromium, args=FLAGS).new_page()
             page.goto(f"{found[1]}/tree/hw1.ipynb{found[2]}")

@@ -117,9 +117,7 @@ def test_confusion_matrix_has_true_digits_in_rows(figures, validated):
     (ax,) = figures["learned-confusion-plot"].axes
     assert_equal(image(ax), (errors, "Blues", (0, errors.max())))
     assert_equal([ax.get_xticks(), ax.get_yticks()], [range(10), range(10)])
-    drawn = {
-        each.get_position(): (each.get_text(), each.get_color()) for each in ax.texts
-    }
+    drawn = {t.get_position(): (t.get_text(), t.get_color()) for t in ax.texts}
     colors = np.where(errors > errors.max() / 2, "white", "black")
     for true, guess in np.ndindex(10, 10):
         assert drawn[guess, true] == (str(counts[true][guess]), colors[true, guess])

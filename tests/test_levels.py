@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SAID, scores, section, textbook
+from conftest import SAID, code_of, scores, textbook
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -79,8 +79,8 @@ def test_sgd_converges_to_the_optimum_of_scikit_learn(kernel):
 )
 def test_level_alone_finds_the_same_bits(heading, weights, whole, notebook, kernel):
     """It needs section 3 only; of the rates three will do, the best among them."""
-    cells = section(notebook, "3 Before", "code") + section(notebook, heading, "code")
-    sources = [cell.source.replace("range(-10, 3)", "range(-2, 1)") for cell in cells]
+    cells = code_of(notebook, "3 Before") + code_of(notebook, heading)
+    sources = [cell.replace("range(-10, 3)", "range(-2, 1)") for cell in cells]
     found = kernel("run-alone", get=f"eval({weights!r}, alone)", sources=sources)
     assert_array_equal(found, kernel(get=whole))
 
@@ -90,9 +90,9 @@ def test_level_alone_finds_the_same_bits(heading, weights, whole, notebook, kern
     "import sysconfig; sysconfig.get_path = lambda name: '/nowhere'",
 ], ids=["g++", "headers"])  # fmt: skip
 def test_level_2_without_a_compiler_runs_in_python(missing, notebook, kernel):
-    cells = section(notebook, "3 Before", "code") + section(notebook, "5 ", "code")
-    program = "\n\n".join([missing, *[cell.source for cell in cells]])
-    command = [sys.executable, "-c", program.replace("250, 20", "250, 2")]
+    cells = code_of(notebook, "3 Before") + code_of(notebook, "5 ")
+    program = "\n\n".join([missing, *cells]).replace("250, 20", "250, 2")
+    command = [sys.executable, "-c", program]
     run = subprocess.run(command, cwd=kernel.folder, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert "as: Python, without g++" in run.stdout

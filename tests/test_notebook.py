@@ -5,7 +5,7 @@ import re
 import statistics
 
 import pytest
-from conftest import ROOT, SAID, section
+from conftest import ROOT, SAID, code_of
 from numpy.testing import assert_array_equal
 from run import MARKER
 
@@ -64,21 +64,15 @@ def test_levels_have_the_parts_that_the_assignment_names(kernel):
         assert kernel(get=expression) == value, expression
     for cell, calls in SAID["calls"].items():
         assert not set(calls) - calls_in(kernel.sources[cell]), cell
-    methods = nodes(kernel.sources["level-2-model"], ast.FunctionDef)
-    assert [each.name for each in methods] == ["__init__", "score", "test_accuracy"]
-    steps = "level-2-parameters level-2-train"
-    printed, report = kernel(steps, get="printed.getvalue(), theano_report")
-    assert printed == f"test accuracy {100 * report['test_accuracy']:.2f}%\n"
 
 
 def test_level_3_calls_functions_of_numpy_and_its_own_only(notebook):
     """Apart from what draws, and the clock."""
-    source = "\n".join(cell.source for cell in section(notebook, "6 Level 3", "code"))
+    source = "\n".join(code_of(notebook, "6 Level 3"))
     own = {node.name for node in nodes(source, ast.FunctionDef)}
     assert {"softmax", "sgd", "evaluate", "gradients", "one_hot"} <= own
     imports = {ast.unparse(each) for each in nodes(source, ast.Import | ast.ImportFrom)}
-    libraries = "time", "matplotlib.pyplot as plt", "numpy as np"
-    assert imports == {f"import {library}" for library in libraries}
+    assert imports == {*SAID["imports-of-level-3"]}
     others = {"keras", "theano", "T", "model", "regression", "main"}
     assert not names_in(source) & others
     built_in = {"range", "print", "zip", "enumerate", "slice", "ValueError", "show"}
@@ -87,10 +81,7 @@ def test_level_3_calls_functions_of_numpy_and_its_own_only(notebook):
 
 def test_the_test_set_chooses_nothing(code):
     users = [cell.id for cell in code if names_in(cell.source) & {"X_test", "y_test"}]
-    assert users == [
-        *("load-data", "class-balance", "level-1-evaluate", "level-2-parameters"),
-        *("level-3-test", "comparison-correct", "comparison-seeds"),
-    ]
+    assert users == SAID["users-of-the-test-set"]
 
 
 # --- The file -------------------------------------------------------------------------

@@ -31,14 +31,14 @@ def project(folder, text="", **code):
     return folder
 
 
-def run(folder, **environment):
-    """Run run.py as `make run` does, but with this environment and a strict umask."""
+def run(folder):
+    """Run run.py as `make run` does, but with a strict umask."""
     return subprocess.run(
         [sys.executable, "-Es", folder / "tools" / "run.py"],
         capture_output=True,
         text=True,
         umask=0o077,
-        env=os.environ | {"TMPDIR": str(folder / "tmp")} | environment,
+        env=os.environ | {"TMPDIR": str(folder / "tmp")},
         # What is started in the background ignores SIGINT, and passes that on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -88,7 +88,6 @@ SIGNAL = "import os, time\nos.kill(os.{}(), {})\ntime.sleep(60)"
         ({"slow": SIGNAL.format("getppid", 2)}, 130, "Interrupted in cell 4 of 4, s"),
         ({PICTURE_CELL: "7"}, 1, "The cell comparison-plot shows no figure"),
     ],
-    ids=["cell raises", "expression fails", "kernel dies", "Ctrl-C", "no figure"],
 )
 def test_failure_changes_no_file_and_says_where(content, status, said, tmp_path):
     before = state(project(tmp_path, **content))
@@ -98,21 +97,16 @@ def test_failure_changes_no_file_and_says_where(content, status, said, tmp_path)
     assert state(tmp_path) == before
 
 
-INNER_RUN = """import pathlib, subprocess, sys
-if not pathlib.Path("tmp/inner").exists():
-    pathlib.Path("tmp/inner").touch()
-    subprocess.run([sys.executable, "-Es", "tools/run.py"], check=True)"""
-
-
-def test_what_another_run_or_an_editor_saved_meanwhile_is_kept(tmp_path):
-    ran = run(project(tmp_path, meanwhile=INNER_RUN))
+def test_what_an_editor_saved_meanwhile_is_kept(tmp_path):
+    ran = run(project(tmp_path, saves="print('edited', file=open('README.md', 'w'))"))
     assert ran.returncode == 1 and "has changed since this run began" in ran.stderr
-    assert (tmp_path / "tools" / "result.png").read_text() == "new"
+    assert (tmp_path / "README.md").read_text() == "edited\n"
+    assert (tmp_path / "tools" / "result.png").read_text() == "old"
 
 
-def test_no_setting_of_the_user_reaches_the_kernel(kernel):
+def test_no_setting_of_the_user_reaches_the_kernel(kernel, started):
     """All other tests see that the results do not depend on them, either."""
-    assert not kernel(get="dict(os.environ)").items() & kernel.settings.items()
+    assert not kernel(get="dict(os.environ)").items() & started[2].items()
     flags = "sys.flags.optimize, sys.flags.safe_path, sys.warnoptions"
     assert kernel("import-sys", get=flags) == (0, False, [])
     others = "plt.rcParams['text.usetex'], 'hostile' in globals()"
