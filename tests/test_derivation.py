@@ -79,11 +79,15 @@ def model(d, K, N):
     return locals()
 
 
-def test_every_equation_of_the_text_is_in_the_table_as_it_stands():
+def test_every_equation_is_in_the_table_as_it_stands(notebook):
+    """Of the text, and of the notebook."""
     environment = r"\\\[(.*?)\\\]|\\begin\{(equation|align|gather\*)\}(.*?)\\end\{\2\}"
     found = re.findall(environment, BODY, re.DOTALL)
-    displayed = [" ".join((one or other).split()) for one, _, other in found]
-    assert displayed == [" ".join(row["tex"].split()) for row in TABLE["equation"]]
+    displayed = [one or other for one, _, other in found]
+    for cell in notebook.cells:
+        displayed += re.findall(r"\$\$(.*?)\$\$", cell.source, re.DOTALL)
+    expected = [row["tex"].split() for row in TABLE["equation"]]
+    assert [each.split() for each in displayed] == expected
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 2), (2, 3, 2)], ids=str)
@@ -95,14 +99,11 @@ def test_every_equation_of_the_table_holds(shape):
             if ("example" in chain or "eZ" in chain) != (shape == (2, 3, 2)):
                 continue
             sides = " ".join(chain.split()).replace(" = ", ", ")
-            for first, *others in eval(
-                f"[[{sides}] {row.get('each', NO_INDEX)}]", names
-            ):
+            chains = f"[[{sides}] {row.get('each', NO_INDEX)}]"
+            for expected, *others in eval(chains, names):
+                expected, *others = map(names["value"], (expected, *others))
                 for other in others:
-                    expected = names["value"](first)
-                    assert_allclose(
-                        names["value"](other), expected, 1e-12, 1e-12, chain
-                    )
+                    assert_allclose(other, expected, 1e-12, 1e-12, chain)
 
 
 def test_dimensions_in_the_table_of_symbols():

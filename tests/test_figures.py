@@ -61,6 +61,20 @@ def test_all_words_of_the_figures_stand_where_they_should(figures, kernel):
     assert found == SAID["figures"]
 
 
+def test_nothing_is_cut_off_in_the_figures(figures):
+    """Words lie within the figure, points and bars within their panels."""
+    for name, figure in figures.items():
+        figure.draw_without_rendering()
+        words = figure.get_tightbbox().padded(-0.02).corners()
+        assert all(figure.bbox_inches.contains(*corner) for corner in words), name
+        panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+        for ax in panels:
+            points = [x.get_transform().transform(x.get_xydata()) for x in ax.lines]
+            points += [bar.get_window_extent().get_points() for bar in ax.patches]
+            for point in np.concatenate([*points, ax.bbox.get_points()]):
+                assert ax.bbox.padded(1).contains(*point), name
+
+
 def test_samples_are_three_training_images_of_each_digit(figures, data):
     X, y = data["train"]
     digits = [X[y == digit][:3].reshape(84, 28) for digit in range(10)]

@@ -90,6 +90,7 @@ def test_sweep_scores_the_weights_of_each_rate_and_takes_the_best(kernel, data):
 
 # --- The clocks -----------------------------------------------------------------------
 
+SIZES = {"train": 1000, "valid": 99}  # in the step `clock`
 SPANS = [1, 7, 5, 30, 2, 9, 4, 3, 8, 6] * 2  # of the epochs, in the step `clock`
 
 
@@ -116,7 +117,7 @@ def test_keras_keeps_its_best_epoch_and_reports_the_time_of_fit(kernel, data):
     assert_array_equal(again[0], kept[0])
 
 
-def test_numpy_reports_the_time_of_sgd_at_the_best_rate(kernel):
+def test_sweep_trains_with_each_rate_and_reports_the_time_of_the_best(kernel, data):
     steps = "clock spend-in-numpy level-3-train level-3-sweep level-3-best level-3-test"
     get = "numpy_report, best, [run[:3] for run in runs], printed.getvalue()"
     report, best, runs, printed = kernel(steps + " level-3-report", get=get)
@@ -124,6 +125,12 @@ def test_numpy_reports_the_time_of_sgd_at_the_best_rate(kernel):
     # Each rate scores 20 epochs, and once more after the clock is read.
     spans = np.resize([*SPANS, 11, 50], (13, 21))[:, :20]
     assert_allclose(seconds, spans.sum(axis=1) + 20 * 4 * 0.25)
+    few = [[part[:size] for part in data[name]] for name, size in SIZES.items()]
+    for rate, run in zip(RATES[:11], runs, strict=False):
+        W, b, _ = textbook(*few, rate, 250, 20)
+        # Rounding may choose another epoch.
+        assert_allclose(run[:2], scores(*few[1], W, b), rtol=0.02)
+    assert best == np.argmax([run[1] for run in runs])
     assert best < 12 and seconds[best] != seconds[-1]
     assert report["seconds"] == seconds[best]
     assert report["learning_rate"] == RATES[best]

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from conftest import copy_checkout  # noqa: E402
 
 FAULTS = tomllib.loads((ROOT / "tests" / "faults.toml").read_text())["faults"]
-PARTS = "notebook", "figures", "numbers", "levels"
+PARTS = "notebook", "figures", "numbers", "levels", "derivation"
 TESTS = [f"tests/test_{part}.py" for part in PARTS]
 
 
