@@ -12,18 +12,15 @@ import numpy as np
 import pypdf
 import pytest
 import sympy as sp
-from conftest import ROOT, code_of, needs
+from conftest import ROOT, code_of, needs, scores
 from numpy.testing import assert_allclose
 
 TEX = build_derivation.SOURCE.read_text("utf-8")
-NO_INDEX = "for _ in [None]"
 BODY = TEX.split(r"\begin{document}")[1]
 TABLE = tomllib.loads((ROOT / "tests" / "derivation.toml").read_text("utf-8"))
 
 
-# --- The text, proved with sympy ------------------------------------------------------
-
-
+# --- The text, proved with sympy ---
 def softmax(Z):
     """Return the softmax of each column, as the text defines it."""
     E = Z.applyfunc(sp.exp)
@@ -99,7 +96,7 @@ def test_every_equation_of_the_table_holds(shape):
             if ("example" in chain or "eZ" in chain) != (shape == (2, 3, 2)):
                 continue
             sides = " ".join(chain.split()).replace(" = ", ", ")
-            chains = f"[[{sides}] {row.get('each', NO_INDEX)}]"
+            chains = f"[[{sides}] {row.get('each', 'for _ in [0]')}]"
             for expected, *others in eval(chains, names):
                 expected, *others = map(names["value"], (expected, *others))
                 for other in others:
@@ -116,13 +113,17 @@ def test_dimensions_in_the_table_of_symbols():
     assert not sizes
 
 
+def loss(X, y, W, b):
+    return scores(X.T, y, W, b)[0]
+
+
 def test_numbers_in_the_prose(kernel):
-    log2, X, truth = np.log(2), np.array([[1, 2], [1, 0]]), np.eye(3)[:, [0, 2]]
+    log2, X, y = np.log(2), np.array([[1, 2], [1, 0]]), np.array([0, 2])
     W, b = log2 * np.array([[0, 1, 0], [2, 0, -1]]), log2 * np.array([[0], [0], [1]])
-    dW, db = kernel(get="gradients(*batch)", batch=(X, truth, W, b))
-    before, after = loss(X, truth, W, b), loss(X, truth, W - dW / 2, b - db / 2)
+    dW, db = kernel(get="gradients(*batch)", batch=(X, np.eye(3)[:, y], W, b))
+    before, after = loss(X, y, W, b), loss(X, y, W - dW / 2, b - db / 2)
     step = np.array([[0, 0.01, 0], [0, 0, 0]])
-    slope = (loss(X, truth, W + step, b) - loss(X, truth, W - step, b)) / 0.02
+    slope = (loss(X, y, W + step, b) - loss(X, y, W - step, b)) / 0.02
     guesses = 1 + kernel(get="softmax(Z).argmax(axis=0)", Z=W.T @ X + b)
     assert guesses.tolist() == [1, 2] and dW[0, 1] == pytest.approx(5 / 7)
     text = " ".join(BODY.split())
@@ -139,26 +140,18 @@ def test_numbers_in_the_prose(kernel):
         assert np.log(np.finfo(dtype).max).round() == limit
 
 
-# --- The code -------------------------------------------------------------------------
-
-
-def loss(X, Y, W, b):
-    """Return the loss of the batch, as the text defines it."""
-    Z = W.T @ X + b
-    return -(Y * (Z - np.logaddexp.reduce(Z, axis=0))).sum() / X.shape[1]
-
-
+# --- The code ---
 @pytest.mark.parametrize("sizes", [(784, 10, 100), (3, 2, 1), (5, 4, 7)], ids=str)
 def test_gradients_are_the_differences_of_the_loss(sizes, kernel):
     """In random directions. Two autodiffs confirm them in another file."""
     d, K, N = sizes
     rng = np.random.default_rng(0)
-    X, Y = rng.normal(size=(d, N)), np.eye(K)[:, rng.integers(K, size=N)]
+    X, y = rng.normal(size=(d, N)), rng.integers(K, size=N)
     W, b = rng.normal(size=(d, K)), rng.normal(size=(K, 1))
-    dW, db = kernel(get="gradients(*batch)", batch=(X, Y, W, b))
+    dW, db = kernel(get="gradients(*batch)", batch=(X, np.eye(K)[:, y], W, b))
     for _ in range(5):
         V, v = 1e-5 * rng.normal(size=(d, K)), 1e-5 * rng.normal(size=(K, 1))
-        measured = loss(X, Y, W + V, b + v) - loss(X, Y, W - V, b - v)
+        measured = loss(X, y, W + V, b + v) - loss(X, y, W - V, b - v)
         assert 2 * (dW * V).sum() + 2 * (db * v).sum() == pytest.approx(measured, 1e-6)
 
 
@@ -180,9 +173,6 @@ def test_tiny_rates_predict_by_the_rule_of_the_text(kernel, data):
     predicted = (x @ W + b.T).argmax(axis=1)
     # 32 bits round the sum of 200 gradients: a few images on a border may fall over it.
     assert (predicted == rule).mean() > 0.999 > 0.9 > (predicted == nearest).mean()
-
-
-# --- The PDF --------------------------------------------------------------------------
 
 
 def test_pdf_is_of_this_source_and_builds_again_to_the_same_bytes():

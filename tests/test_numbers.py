@@ -32,9 +32,7 @@ def test_every_number_of_the_text_is_what_its_sentence_says(notebook, kernel):
     assert "«" not in text
 
 
-# --- The reports ----------------------------------------------------------------------
-
-
+# --- The reports ---
 @pytest.mark.parametrize("level", WEIGHTS)
 def test_report_states_what_the_weights_score(level, kernel, data):
     report, weights = kernel(get=f"{level}_report, {WEIGHTS[level]}")
@@ -88,8 +86,7 @@ def test_sweep_scores_the_weights_of_each_rate_and_takes_the_best(kernel, data):
     assert kernel(get="best, numpy_report['learning_rate']") == (best, RATES[best])
 
 
-# --- The clocks -----------------------------------------------------------------------
-
+# --- The clocks ---
 SIZES = {"train": 1000, "valid": 99}  # in the step `clock`
 SPANS = [1, 7, 5, 30, 2, 9, 4, 3, 8, 6] * 2  # of the epochs, in the step `clock`
 
@@ -128,8 +125,7 @@ def test_sweep_trains_with_each_rate_and_reports_the_time_of_the_best(kernel, da
     few = [[part[:size] for part in data[name]] for name, size in SIZES.items()]
     for rate, run in zip(RATES[:11], runs, strict=False):
         W, b, _ = textbook(*few, rate, 250, 20)
-        # Rounding may choose another epoch.
-        assert_allclose(run[:2], scores(*few[1], W, b), rtol=0.02)
+        assert_allclose(run[:2], scores(*few[1], W, b), rtol=0.02)  # epochs may tie
     assert best == np.argmax([run[1] for run in runs])
     assert best < 12 and seconds[best] != seconds[-1]
     assert report["seconds"] == seconds[best]
@@ -142,9 +138,6 @@ def test_sweep_trains_with_each_rate_and_reports_the_time_of_the_best(kernel, da
     assert said_best == f"best learning rate: {RATES[best]:g}"
     accuracy = f"{100 * report['test_accuracy']:.2f}%"
     assert said_test == f"learning rate {RATES[best]:g}: test accuracy {accuracy}"
-
-
-# --- The comparison, and more of what a table can hold --------------------------------
 
 
 @pytest.mark.parametrize("steps", SAID["after"])
