@@ -26,21 +26,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from data.mnist import load_mnist  # noqa: E402
 
-# What a user may have set; ~ is a folder with these files.
-SETTINGS = """HOME=/proc/nowhere MPLBACKEND=svg MATPLOTLIBRC=~
-KERAS_BACKEND=jax KERAS_HOME=~ THEANO_FLAGS=device=cuda THEANORC=~/.theanorc
-PYTHONPATH=~/lib PYTHONSAFEPATH=1 PYTHONOPTIMIZE=2 PYTHONWARNINGS=error
-OMP_NUM_THREADS=7 IPYTHONDIR=~ JUPYTER_PATH=~ JUPYTER_DATA_DIR=~"""
-FILES = {
-    "matplotlibrc": "text.usetex: True",
-    "profile_default/startup/hostile.py": "hostile = True",
-    "profile_default/ipython_config.py": "c.InlineBackend.figure_formats = {'svg'}",
-    "kernels/python3/kernel.json": '{"argv": ["false"]}',
-    "lib/numpy.py": "raise ImportError('another numpy')",
-    "keras.json": '{"floatx": "float16"}',
-    ".theanorc": "[global]\ndevice = cuda",
-}
-
 
 @pytest.fixture(scope="session")
 def notebook():
@@ -73,11 +58,11 @@ def started(request, notebook, tmp_path_factory):
     probed = nbformat.from_dict(notebook | {"cells": cells})
     nbformat.write(probed, folder / "hw1.ipynb")
     home = folder / "home"
-    for name, content in FILES.items():
+    for name, content in STEPS["files-of-the-user"].items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(content)
-    pairs = [setting.split("=", 1) for setting in SETTINGS.split()]
-    settings = {name: value.replace("~", str(home)) for name, value in pairs}
+    settings = STEPS["settings-of-the-user"].items()
+    settings = {name: value.replace("~", str(home)) for name, value in settings}
     command = ["make", "--directory", folder, "run"]
     if sys.platform == "linux":
         offline = ["unshare", "--map-root-user", "--net", sys.executable, "-Ic"]

@@ -144,6 +144,11 @@ def test_make_run_writes_results_like_the_stored_ones(fresh, kernel, code, text)
         if re.search(r"\.[12]%}", expression) and "[-1]" not in expression:
             found = float(written[expression].rstrip("%"))
             assert found == pytest.approx(float(value.rstrip("%")), abs=0.5)
+    kinds = [
+        [(o.output_type, o.get("metadata")) for cell in each for o in cell.outputs]
+        for each in (code, cells)
+    ]
+    assert kinds[0] == kinds[1]
     stored, new = printed(code), printed(cells)
     for name in stored:
         both = stored[name], new[name]

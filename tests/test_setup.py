@@ -49,3 +49,10 @@ def test_python_that_is_gone_is_made_again_once_for_two_runs(checkout):
     outputs = [run.communicate()[0] for run in [make_run(checkout) for _ in range(2)]]
     assert all(f"\n{checkout}/.venv\n" in output for output in outputs), outputs
     assert "".join(outputs).count("set-up: installing") == 1, outputs
+
+
+def test_make_installs_the_versions_that_requirements_name():
+    files = "requirements.txt", "tools/requirements.txt", "tools/requirements.lock"
+    read = [(ROOT / name).read_text().lower() for name in files]
+    *asked, locked = [set(re.findall(r"^[\w-]+==[\w.]+", r, re.M)) for r in read]
+    assert set() < asked[0] | asked[1] <= locked
