@@ -27,9 +27,9 @@ run: .venv/.ready  ## execute hw1.ipynb from the first cell to the last, write i
 	$(PYTHON) tools/run.py
 
 test: .venv/.ready  ## check style, then prove the notebook, the data and the tools
-	$(PYTHON) -m ruff check --config tools/pyproject.toml $(OURS)
-	$(PYTHON) -m ruff format --check --config tools/pyproject.toml $(OURS)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -c tools/pyproject.toml --rootdir .
+	$(PYTHON) -m ruff check $(OURS)
+	$(PYTHON) -m ruff format --check $(OURS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest
 
 # In a container root is the only user.
 lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
@@ -48,7 +48,7 @@ bench: .venv/.ready .bench/.ready  ## time the levels and their peers (about 3 m
 	$(PYTHON) tools/bench.py
 
 lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
-	.uv/bin/uv --project tools pip compile --quiet --universal --python-version 3.11 \
+	.uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --custom-compile-command "make lock" \
 	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
