@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hw1.ipynb"
 README = ROOT / "README.md"
 PICTURE = ROOT / "tools" / "result.png"  # the README shows it: this cell's figure
-PICTURE_CELL = "comparison-plot"
+PICTURE_CELL = "comparison-orders-plot"
 HOME = ROOT / ".home"
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
 SPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
