@@ -302,8 +302,8 @@ def test_numbers_of_the_worked_example():
     decimals = [float(each) for each in re.findall(r"\d+\.\d+", prose)]
     expected = [loss(W, b), 0.01, 0.02, slope, dW[index], 0.5, after]
     assert decimals == pytest.approx(expected, abs=5e-5)
-    fractions = re.findall(r"\\tfrac\{(\d)\}\{(\d)\}", prose)
-    expected = [*Y[labels, [0, 1]], dW[index]]
+    fractions = re.findall(r"\\tfrac\{?(\d)\}?\{?(\d)\}?", prose)
+    expected = [1 / 2, *Y[labels, [0, 1]], dW[index]]
     assert [int(a) / int(b) for a, b in fractions] == pytest.approx(expected)
     sums = re.search(r"\((\d) and (\d)\)", text).groups()
     assert [int(each) for each in sums] == pytest.approx(E.sum(axis=0))
