@@ -82,7 +82,7 @@ def level_3(names):
 
 
 class Executed:
-    """The whole notebook on few images: its names, its figures, what it printed."""
+    """The whole notebook on few images: names, figures, printed lines."""
 
     def __init__(self, names):
         self.names, self.figures, self.printed = names, {}, {}
@@ -115,14 +115,14 @@ def sets(names):
 
 
 def score(images, labels, W, b):
-    """Return the mean loss and the accuracy of the weights on images (N, 784)."""
+    """Return the mean loss and the accuracy on images (N, 784)."""
     Z = images @ W + np.ravel(b)
     loss = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(len(labels)), labels]
     return loss.mean(), np.mean(Z.argmax(axis=1) == labels)
 
 
 def textbook_sgd(train, learning_rate, batch_size, epochs, seed=0):
-    """Return (W, b) after each epoch of SGD as it is taught, from zero weights."""
+    """Return (W, b) after each epoch of SGD, as it is taught, from zero."""
     X, y = train
     rng = np.random.default_rng(seed)
     W, b = np.zeros((784, 10), np.float32), np.zeros(10, np.float32)
@@ -142,7 +142,7 @@ def textbook_sgd(train, learning_rate, batch_size, epochs, seed=0):
 
 
 def best_of(history, chosen_on):
-    """Return the (W, b) with the best accuracy on a set, the first of several."""
+    """Return the (W, b) that is best on a set; of several, the first."""
     return history[np.argmax([score(*chosen_on, W, b)[1] for W, b in history])]
 
 
@@ -154,7 +154,7 @@ def needs(program, packages):
 
 
 def copy_checkout(folder):
-    """Return a copy of the repository, its path with a space, and the same .venv."""
+    """Return a copy of the repository, in a path with a space; same .venv."""
     copy = folder / "a copy"
     hidden = (".git", ".venv", ".bench", ".uv", ".home", ".theano", ".*_*")
     left_out = shutil.ignore_patterns(*hidden, "__pycache__", "*.html", "*.zip")

@@ -1,4 +1,4 @@
-"""Run Level 2 on few images; tests/test_levels.py starts it where g++ is not found."""
+"""Run Level 2 on few images: test_levels.py starts this where g++ is hidden."""
 
 from conftest import NOTEBOOK, ROOT, run_cells, sets  # noqa: F401
 

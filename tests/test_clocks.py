@@ -1,6 +1,6 @@
 """The clocks: what each level's time begins with, ends with, and leaves out.
 
-A clock that moves only when a step is taken stands in place of the module `time`.
+In place of the module `time` stands a clock that only moves when told so.
 """
 
 import numpy as np
@@ -87,7 +87,7 @@ def test_theano_training_is_epochs_times_median_after_compiling(names, clock):
 
 @pytest.fixture
 def sweep(names, clock):
-    """The sweep of Level 3, in which gradients and scores take known seconds."""
+    """The sweep of Level 3, where gradients and scores take known seconds."""
     run_cells(names, *LEVEL_3)
     gradients, evaluate = names["gradients"], names["evaluate"]
     scored = []

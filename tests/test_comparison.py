@@ -1,4 +1,4 @@
-"""Sections 3.2 and 7, and what the weights have learned: recomputed from the data."""
+"""What the notebook prints beside the levels, recomputed from the data."""
 
 import re
 

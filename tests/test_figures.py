@@ -1,4 +1,4 @@
-"""What each figure shows, against what the weights and the data say it should."""
+"""What each figure shows, against what the weights and the data say."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ KERAS, THEANO, NUMPY = COLORS.values()
 
 
 def drawn_again(executed, cell_id, **names):
-    """Return the figure of the cell with these names instead of the notebook's."""
+    """Return the figure that the cell draws of these names."""
     figures = []
     names = (
         executed.names
@@ -32,14 +32,10 @@ def style(line):
 
 
 def image(ax):
-    """Return the array that is drawn with its first row on top, and its colours."""
+    """Return what is drawn, its first row on top, and its colours."""
     (drawn,) = ax.images
     assert drawn.origin == "upper"
     return drawn.get_array(), drawn.get_cmap().name, drawn.get_clim()
-
-
-def curves(ax):
-    return [line for line in ax.lines if len(line.get_xdata()) > 2]
 
 
 # --- All figures ---
@@ -233,7 +229,7 @@ def test_confusion_matrix_has_true_digits_in_rows(executed):
     errors = counts * (1 - np.eye(10, dtype=int))
     (ax,) = executed.figures["learned-confusion-plot"].axes
     assert_equal(image(ax), (errors, "Blues", (0, errors.max())))
-    assert ("predicted", "true") == (ax.get_xlabel(), ax.get_ylabel())
+    assert ax.get_xlabel() == "predicted" and ax.get_ylabel() == "true"
     for axis in ax.xaxis, ax.yaxis:
         labels = [label.get_text() for label in axis.get_ticklabels()]
         assert_equal(axis.get_ticklocs(), range(10))
@@ -313,15 +309,12 @@ def test_accuracies_stand_beside_those_of_five_orders(executed):
     for line, (name, report) in zip(
         levels, planted_reports().items(), strict=True
     ):
-        ((x, y),) = ax.transData.inverted().transform(
-            ax.transData.transform(np.c_[line.get_xdata(), [names.index(name)]])
-        )
-        assert x == pytest.approx(100 * report["test_accuracy"])
-        assert line.get_ydata(orig=False) == [y]
+        assert_allclose(line.get_xdata(), 100 * report["test_accuracy"])
+        assert line.get_ydata(orig=False) == [names.index(name)]
         assert style(line)[0] == COLORS[name]
     assert_allclose(numpy_orders.get_xdata(), 100 * np.array(orders))
     (span,) = ax.patches
-    assert_allclose(span.get_x(), 90) and assert_allclose(span.get_width(), 4)
+    assert_allclose([span.get_x(), span.get_width()], [90, 4])
     assert "percent" in ax.get_xlabel()
 
 

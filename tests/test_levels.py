@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 from conftest import (
-    LEVEL_3,
     ROOT,
     best_of,
     cells_of,
@@ -41,8 +40,16 @@ def test_level_runs_after_section_3_alone(heading, names):
 
 # --- Level 1, Keras ---
 
-STEPS = "data model compile callbacks train time evaluate report".split()
-KERAS = [f"level-1-{step}" for step in STEPS]
+KERAS = [
+    "level-1-data",
+    "level-1-model",
+    "level-1-compile",
+    "level-1-callbacks",
+    "level-1-train",
+    "level-1-time",
+    "level-1-evaluate",
+    "level-1-report",
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +96,7 @@ def test_keras_rates_tried_by_hand_are_trained_like_the_level(executed):
     _, *rows = executed.printed["level-1-rates"].splitlines()
     tried = dict(row.split() for row in rows)
     assert list(tried) == ["0.1", "0.5", "1.0"] and len(set(tried.values())) > 1
-    # The level's own rate is among them: from zero, with its seed, it ends the same.
+    # One is the level's own: from zero, with its seed, it must end the same.
     report = executed.names["keras_report"]
     assert (
         tried[str(report["learning_rate"])] == f"{report['valid_accuracy']:.2%}"
@@ -97,7 +104,7 @@ def test_keras_rates_tried_by_hand_are_trained_like_the_level(executed):
 
 
 def test_keras_repeats_one_order_of_the_images_as_the_comparison_says():
-    """At a rate of 0 the running mean of the loss tells the order of the images."""
+    """At a rate of 0 the running mean of the loss tells the images' order."""
     seen = {0: [], 1: []}
 
     class Watch(keras.callbacks.Callback):
@@ -117,10 +124,10 @@ def test_keras_repeats_one_order_of_the_images_as_the_comparison_says():
 
 # --- Levels 2 and 3, step by step ---
 
-# At 1e-9 all epochs are equally good, so the first is kept. At 1.5 the best is not the
-# last. 1,030 images leave 30 for the last batch of 250; 5,000 are more than there are.
+# At 1e-9 all epochs are equally good, so the first is kept. At 1.5 the best is
+# not the last. Of 1,030 images the last batch of 250 has 30, that of 5,000 all.
 PARAMETERS = [(1e-9, 250, 3), (1.5, 250, 12), (0.1, 5000, 2), (0.05, 10, 1)]
-# Rounding grows with the steps; a wrong step, of one batch, moves weights by 1e-3.
+# Rounding came to 2e-6 in 60 steps; one wrong step moves weights by 1e-3.
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 
 
@@ -164,7 +171,7 @@ def test_theano_takes_the_steps_of_the_textbook(
 
 
 def test_the_kept_epoch_is_best_on_the_validation_set_only(names):
-    """Or the tests above could not see which epoch is kept, and on which set."""
+    """Or the tests above could not see which epoch is kept, and why."""
     train, valid, test = sets(names)
     history = textbook_sgd(train, *PARAMETERS[1])
     W = best_of(history, valid)[0]
@@ -315,7 +322,7 @@ def test_parameters_that_train_nothing_are_refused(
 
 def test_sweep_tries_every_rate_and_reports_the_best_on_validation(executed):
     names = executed.names
-    train, valid, test = sets(names)
+    _, valid, test = sets(names)
     assert_allclose(names["Lr"], [10.0**k for k in range(-10, 3)])
     assert_allclose([run.learning_rate for run in names["runs"]], names["Lr"])
     scores = [score(*valid, run.W, run.b) for run in names["runs"]]

@@ -264,7 +264,7 @@ def test_readme_shows_a_figure_of_the_notebook():
 
 
 def anchors():
-    """Return the anchors of all headings, as JupyterLab and GitHub make them."""
+    """Return the anchors that JupyterLab makes of the headings."""
     headings = re.findall(r"^#+ (.+)$", PROSE, re.MULTILINE)
     return {heading.replace(" ", "-") for heading in headings}
 
