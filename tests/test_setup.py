@@ -164,6 +164,18 @@ def test_python_that_uv_fetches_lies_in_the_folder(checkout):
     assert f"Pythons: {checkout}/.uv/" in output_of_make(checkout, "run")
 
 
+def test_lock_is_for_python_3_11_whatever_the_users_uv_toml(checkout, tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    (checkout / "requirements.txt").write_text("packages==1")
+    (checkout / "tools" / "requirements.txt").write_text("")
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv" / "uv.toml").write_text("[pip]\nno-header = true")
+    output = output_of_make(checkout, "lock", XDG_CONFIG_HOME=str(tmp_path))
+    text = (checkout / "tools" / "requirements.lock").read_text()
+    assert "make lock" in text and "packages==1" in text, output
+    assert "python_full_version < '3.12'" in text, "see pyproject.toml"
+
+
 # --- The Makefile ---
 
 

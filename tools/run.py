@@ -34,7 +34,7 @@ README = ROOT / "README.md"
 # README's picture: the figure of this cell.
 PICTURE = ROOT / "tools" / "result.png"
 PICTURE_CELL = "comparison-orders-plot"
-HOME = ROOT / ".home"
+HOME = ROOT / ".home"  # the kernel's: matplotlib keeps its list of fonts there
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
 SPEC = {
     "name": "python3",
@@ -100,17 +100,6 @@ def bytes_of(path):
     return path.read_bytes() if path.exists() else None
 
 
-def environment(temporary):
-    """Return the environment of a kernel with its own temporary folder.
-
-    The folder .home stands for the user's: it keeps matplotlib's list of fonts.
-    """
-    HOME.mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in INHERITED & os.environ.keys()}
-    own = {"HOME": str(HOME), "TMPDIR": temporary, "PYTHONNOUSERSITE": "1"}
-    return kept | own
-
-
 def execute(notebook, readme):
     """Run all cells in a fresh kernel, fill the markers; return the `readme`.
 
@@ -118,10 +107,13 @@ def execute(notebook, readme):
     kernel dies or a marker's expression fails. Which cell it was is printed.
     """
     with tempfile.TemporaryDirectory(prefix="hw1-") as temporary:
+        HOME.mkdir(exist_ok=True)
+        own = {"HOME": str(HOME), "TMPDIR": temporary, "PYTHONNOUSERSITE": "1"}
+        for name in os.environ.keys() & INHERITED:
+            own[name] = os.environ[name]
         # Jupyter reads some of its settings here, before the kernel starts.
-        clean = environment(temporary)
         os.environ.clear()
-        os.environ.update(clean)
+        os.environ.update(own)
         client = NotebookClient(
             notebook,
             kernel_name=SPEC["name"],
