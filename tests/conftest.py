@@ -1,5 +1,7 @@
-"""What the test files share: cells of hw1.ipynb, run by their ids in this process."""
+"""What the test files share: cells of hw1.ipynb, run by their ids, in here."""
 
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -13,13 +15,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 NOTEBOOK = nbformat.read(ROOT / "hw1.ipynb", as_version=4)
+CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
+TEXT = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
 SOURCE = {cell.id: cell.source for cell in NOTEBOOK.cells}
 matplotlib.use("agg")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def in_the_project():
-    """The notebook's cells look for `data` and for `.theano` in this folder."""
+    """The cells look for the folders data and .theano where they run."""
     os.chdir(ROOT)
 
 
@@ -30,11 +34,23 @@ def run_cells(names, *ids):
     return names
 
 
+def cells_of(heading):
+    """Return the ids of the code cells below the heading `## {heading}...`."""
+    ids, inside = [], False
+    for cell in NOTEBOOK.cells:
+        if cell.source.startswith("## "):
+            inside = cell.source.startswith(f"## {heading}")
+        if inside and cell.cell_type == "code":
+            ids.append(cell.id)
+    assert ids, f"the notebook has no code below a heading ## {heading}"
+    return ids
+
+
 @pytest.fixture(scope="session")
 def loaded():
-    """What the set-up and the data cells leave, cut down to a thousand images."""
+    """What the set-up and the data cells leave, with few of the images."""
     names = run_cells({}, "setup", "load-data")
-    for part, n in {"train": 1030, "valid": 99, "test": 300}.items():
+    for part, n in {"train": 1030, "valid": 290, "test": 300}.items():
         for letter in "Xy":
             names[f"{letter}_{part}"] = names[f"{letter}_{part}"][:n]
     return names
@@ -47,10 +63,15 @@ def names(loaded):
 
 
 LEVEL_3 = [
-    f"level-3-{part}"
-    for part in (
-        "import one-hot columns naive softmax gradients loss evaluate train".split()
-    )
+    "level-3-import",
+    "level-3-one-hot",
+    "level-3-columns",
+    "level-3-naive",
+    "level-3-softmax",
+    "level-3-gradients",
+    "level-3-loss",
+    "level-3-evaluate",
+    "level-3-train",
 ]
 
 
@@ -60,11 +81,69 @@ def level_3(names):
     return run_cells(names, *LEVEL_3)
 
 
+class Executed:
+    """The whole notebook on few images: names, figures, printed lines."""
+
+    def __init__(self, names):
+        self.names, self.figures, self.printed = names, {}, {}
+        for cell in CODE:
+            if cell.id in ("setup", "load-data"):
+                continue
+            figures, output = [], io.StringIO()
+            names["show"] = lambda figure, alt, kept=figures: kept.append(
+                figure
+            )
+            with contextlib.redirect_stdout(output):
+                run_cells(names, cell.id)
+            self.printed[cell.id] = output.getvalue()
+            if figures:
+                (self.figures[cell.id],) = figures
+
+
+@pytest.fixture(scope="session")
+def executed(loaded):
+    """The whole notebook, executed on few images."""
+    return Executed(loaded.copy())
+
+
+def sets(names):
+    """Return the training, validation and test sets, each (images, labels)."""
+    return [
+        (names[f"X_{part}"], names[f"y_{part}"])
+        for part in ("train", "valid", "test")
+    ]
+
+
 def score(images, labels, W, b):
-    """Return the mean loss and the accuracy of the weights on images (N, 784)."""
+    """Return the mean loss and the accuracy on images (N, 784)."""
     Z = images @ W + np.ravel(b)
     loss = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(len(labels)), labels]
     return loss.mean(), np.mean(Z.argmax(axis=1) == labels)
+
+
+def textbook_sgd(train, learning_rate, batch_size, epochs, seed=0):
+    """Return (W, b) after each epoch of SGD, as it is taught, from zero."""
+    X, y = train
+    rng = np.random.default_rng(seed)
+    W, b = np.zeros((784, 10), np.float32), np.zeros(10, np.float32)
+    history = []
+    for _ in range(epochs):
+        for start in rng.permutation(np.arange(0, len(X), batch_size)):
+            x, truth = (
+                X[start : start + batch_size],
+                y[start : start + batch_size],
+            )
+            E = np.exp((x @ W + b).astype(float))  # overflows above 709 only
+            error = E / E.sum(axis=1, keepdims=True) - np.eye(10)[truth]
+            W = (W - learning_rate * x.T @ error / len(x)).astype(np.float32)
+            b = (b - learning_rate * error.mean(axis=0)).astype(np.float32)
+        history.append((W, b))
+    return history
+
+
+def best_of(history, chosen_on):
+    """Return the (W, b) that is best on a set; of several, the first."""
+    return history[np.argmax([score(*chosen_on, W, b)[1] for W, b in history])]
 
 
 def needs(program, packages):
@@ -75,7 +154,7 @@ def needs(program, packages):
 
 
 def copy_checkout(folder):
-    """Return a copy of the repository, its path with a space, and the same .venv."""
+    """Return a copy of the repository, in a path with a space; same .venv."""
     copy = folder / "a copy"
     hidden = (".git", ".venv", ".bench", ".uv", ".home", ".theano", ".*_*")
     left_out = shutil.ignore_patterns(*hidden, "__pycache__", "*.html", "*.zip")

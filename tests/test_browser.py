@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import NOTEBOOK, copy_checkout, needs
+from conftest import CODE, copy_checkout, needs
 from playwright.sync_api import expect, sync_playwright
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,6 @@ c.ServerApp.root_dir = "/"
 c.ServerApp.ip = "0.0.0.0"
 """
 FLAGS = ["--no-sandbox", "--disable-gpu"]  # root in a container has no sandbox
-CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 
 
 @pytest.fixture(scope="module")

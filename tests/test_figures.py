@@ -1,174 +1,343 @@
-"""What each figure shows, against what the weights and the data say it should."""
-
-import re
+"""What each figure shows, against what the weights and the data say."""
 
 import numpy as np
 import pytest
-from conftest import SAID
+from conftest import run_cells, sets
 from matplotlib.colors import to_hex
-from matplotlib.text import Text
 from numpy.testing import assert_allclose, assert_equal
 
-COLORS = KERAS, THEANO, NUMPY = "#d55e00", "#009e73", "#0072b2"
+COLORS = {"Keras": "#d55e00", "Theano": "#009e73", "numpy": "#0072b2"}
+KERAS, THEANO, NUMPY = COLORS.values()
 
 
-@pytest.fixture(scope="module")
-def figures(kernel):
-    """The figures of the executed notebook by the ids of their cells."""
-    shown = [name for name, source in kernel.sources.items() if "\nshow(" in source]
-    return dict(zip(shown, kernel(get="figures[:7]"), strict=True))
+def drawn_again(executed, cell_id, **names):
+    """Return the figure that the cell draws of these names."""
+    figures = []
+    names = (
+        executed.names
+        | {"show": lambda figure, alt: figures.append(figure)}
+        | names
+    )
+    run_cells(names, cell_id)
+    (figure,) = figures
+    return figure
 
 
-@pytest.fixture(scope="module")
-def validated(kernel, data):
-    """The validation images, their labels, and the best model's scores (N, 10)."""
-    (X, y), (W, b) = data["valid"], kernel(get="runs[best][3:5]")
-    return X, y, X @ W + b.ravel()
+def points(line):
+    return line.get_xydata().tolist()
 
 
-def lines(ax):
-    """Return (color, line, marker, points) of each line."""
-    return [
-        (to_hex(x.get_color()), x.get_ls(), x.get_marker(), x.get_xydata().tolist())
-        for x in ax.lines
-    ]
+def style(line):
+    return to_hex(line.get_color()), line.get_linestyle(), line.get_marker()
 
 
 def image(ax):
-    """Return the array that is drawn, its colors, and their limits."""
+    """Return what is drawn, its first row on top, and its colours."""
     (drawn,) = ax.images
     assert drawn.origin == "upper"
     return drawn.get_array(), drawn.get_cmap().name, drawn.get_clim()
 
 
-def bars(ax):
-    """Return (x, y, width, height, color and opacity) of each bar."""
-    boxes = [(*bar.get_xy(), bar.get_width(), bar.get_height()) for bar in ax.patches]
-    colors = [to_hex(bar.get_facecolor(), keep_alpha=True) for bar in ax.patches]
-    return [(*box, color) for box, color in zip(boxes, colors, strict=True)]
+# --- All figures ---
 
 
-def test_all_words_of_the_figures_stand_where_they_should(figures, kernel):
-    """Descriptions, titles, labels, legends, ticks; which scales are logarithmic."""
-    found = {}
-    for name, figure in figures.items():
+def test_axes_have_names_and_nothing_is_cut_off(executed):
+    assert len(executed.figures) == 9
+    for name, figure in executed.figures.items():
         figure.draw_without_rendering()
-        words = [text.get_text() for text in figure.findobj(Text)]
-        said = [word for word in words if re.match("(?!.*read as)[a-zA-Z ]{4}", word)]
-        scales = [f"{ax.get_xscale()} {ax.get_yscale()}" for ax in figure.axes]
-        alt = kernel.sources[name].partition('\nshow(figure, "')[2].partition('"')[0]
-        found[name] = [alt, *dict.fromkeys(said), *(s for s in scales if "log" in s)]
-    assert found == SAID["figures"]
-
-
-def test_nothing_is_cut_off_in_the_figures(figures):
-    """Words lie within the figure, points and bars within their panels."""
-    for name, figure in figures.items():
-        figure.draw_without_rendering()
+        assert figure._suptitle or any(ax.get_title() for ax in figure.axes), (
+            name
+        )
         words = figure.get_tightbbox().padded(-0.02).corners()
-        assert all(figure.bbox_inches.contains(*corner) for corner in words), name
-        for ax in figure.axes[:10]:  # the eleventh is a colour bar
-            points = [x.get_transform().transform(x.get_xydata()) for x in ax.lines]
-            points += [bar.get_window_extent().get_points() for bar in ax.patches]
-            for point in np.concatenate([*points, ax.bbox.get_points()]):
-                assert ax.bbox.padded(1).contains(*point), name
+        assert all(figure.bbox_inches.contains(*corner) for corner in words), (
+            name
+        )
+        for ax in figure.axes:
+            if ax.lines or ax.patches:
+                assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(
+                    ax
+                ), name
+            for line in ax.lines:
+                for point in ax.transData.transform(line.get_xydata()):
+                    if line.get_transform() == ax.transData:
+                        assert ax.bbox.padded(1).contains(*point), name
 
 
-def test_samples_are_three_training_images_of_each_digit(figures, data):
-    X, y = data["train"]
+def test_samples_are_three_training_images_of_each_digit(executed):
+    X, y = sets(executed.names)[0]
     digits = [X[y == digit][:3].reshape(84, 28) for digit in range(10)]
-    expected = np.concatenate(digits, axis=1), "gray_r", (0, 1)
-    assert_equal(image(figures["samples"].axes[0]), expected)
+    (ax,) = executed.figures["samples"].axes
+    assert_equal(image(ax), (np.concatenate(digits, axis=1), "gray_r", (0, 1)))
 
 
-def test_keras_curve_shows_training_and_validation_by_epoch(figures, kernel):
-    history = kernel(get="model.history.history")
-    train, valid = ([*enumerate(history[k], 1)] for k in ("accuracy", "val_accuracy"))
-    expected = [(to_hex("gray"), "--", "None", train), (KERAS, "-", "o", valid)]
-    assert_equal(lines(figures["level-1-curve"].axes[0]), expected)
+# --- Curves ---
 
 
-LOSSES = np.log(10) * np.array([1, 0.3, 1.009, 1.011, 9, np.inf, np.nan] + 6 * [0.5])
-ACCURACIES = np.array([0.7, 0.2, 0.8, 0.3, 0.9, 0.4, 0.1, *np.linspace(0.15, 0.95, 6)])
+def test_keras_curve_shows_training_and_validation_by_epoch(executed):
+    history = executed.names["model"].history.history
+    (ax,) = executed.figures["level-1-curve"].axes
+    train, valid = ax.lines
+    assert points(train) == [
+        [*each] for each in enumerate(history["accuracy"], 1)
+    ]
+    assert points(valid) == [
+        [*each] for each in enumerate(history["val_accuracy"], 1)
+    ]
+    first, second = (text.get_text() for text in ax.get_legend().get_texts())
+    assert first.startswith("training") and second.startswith("validation")
+    assert style(valid) == (KERAS, "-", "o") and style(train)[0] != KERAS
+    assert ("epoch" in ax.get_xlabel()) and ("accuracy" in ax.get_ylabel())
+    assert ax.get_xticks()[0] == 1
 
 
-@pytest.mark.parametrize("order", [0, 1, -1], ids=["measured", "planted", "reversed"])
-def test_sweep_plot_shows_thirteen_rates_the_best_and_the_worse(order, figures, kernel):
-    """Worse than guessing are losses 1% above log 10, and those that are no numbers."""
-    pairs = np.c_[LOSSES, ACCURACIES][:: order or 1]
-    runs = [(*pair, 1.0, 0, 0, []) for pair in pairs]
-    figure = kernel("level-3-best level-3-sweep-plot", get="figures[-1]", runs=runs)
-    if order == 0:
-        figure = figures["level-3-sweep-plot"]
-        pairs = np.array(kernel(get="[run[:2] for run in runs]"))
-    (losses, accuracies), rates = pairs.T, kernel(get="Lr")
-    worse, best = ~(losses < 1.01 * np.log(10)), [np.argmax(accuracies)]
-    for ax, values in zip(figure.axes, (accuracies, losses), strict=True):
-        points = np.c_[rates, values]
-        curve, crosses, star, *guess = lines(ax)
-        assert_equal(curve, (NUMPY, "-", "o", points.tolist()))
-        assert_equal(crosses, ("#000000", "None", "X", points[worse].tolist()))
-        assert_equal(star, ("#e69f00", "None", "*", points[best].tolist()))
+def planted_runs(executed):
+    """Runs whose losses are about that of guessing, infinite, or no number."""
+    factors = [
+        1,
+        0.3,
+        1.009,
+        1.011,
+        9,
+        np.inf,
+        np.nan,
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.9,
+        0.2,
+    ]
+    accuracies = [
+        0.7,
+        0.2,
+        0.8,
+        0.3,
+        0.95,
+        0.4,
+        0.1,
+        0.15,
+        0.3,
+        0.5,
+        0.6,
+        0.9,
+        0.8,
+    ]
+    return [
+        run._replace(loss=factor * np.log(10), accuracy=accuracy)
+        for run, factor, accuracy in zip(
+            executed.names["runs"], factors, accuracies, strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("planted", [False, True], ids=["trained", "planted"])
+def test_sweep_plot_shows_thirteen_rates_the_best_and_the_worse(
+    executed, planted
+):
+    runs, figure = (
+        executed.names["runs"],
+        executed.figures["level-3-sweep-plot"],
+    )
+    if planted:
+        runs = planted_runs(executed)
+        figure = drawn_again(executed, "level-3-sweep-plot", runs=runs)
+    rates = [run.learning_rate for run in runs]
+    losses = np.array([run.loss for run in runs])
+    best = np.argmax([run.accuracy for run in runs])
+    # Worse than guessing: 1% above log 10 at least, or no number.
+    worse = ~(losses < 1.01 * np.log(10))
+    upper, lower = figure.axes
+    accuracies = [run.accuracy for run in runs]
+    for ax, values in (upper, accuracies), (lower, losses):
+        expected = np.c_[rates, values]
+        curve, crosses, star, *_ = ax.lines
+        assert_equal(points(curve), expected.tolist())
+        assert_equal(points(crosses), expected[worse].tolist())
+        assert_equal(points(star), expected[[best]].tolist())
         assert_equal(ax.get_xticks(), rates)
-    assert [y for _, y in guess[0][3]] == [np.log(10)] * 2
-    (plateau,) = figure.axes[0].texts
-    assert plateau.xy == (rates[2], accuracies[2])
+    assert (upper.get_ylabel(), lower.get_ylabel()) == (
+        "validation accuracy",
+        "validation loss",
+    )
+    assert "learning rate" in lower.get_xlabel()
+    assert (lower.get_xscale(), lower.get_yscale()) == ("log", "log")
+    guessing = lower.lines[3].get_ydata()
+    assert_allclose(guessing, np.log(10))
 
 
-def test_learned_weights_are_the_columns_of_w(figures, kernel):
-    W, axes = kernel(get="runs[best][3]"), figures["learned-weights"].axes
-    for digit, ax in enumerate(axes[:10]):
-        weights = W[:, digit].reshape(28, 28)
-        expected = weights, "RdBu_r", (-1, 1), f"{digit}"
-        assert_equal((*image(ax), ax.get_title()), expected)
+def test_sweep_legend_says_what_the_marks_are(executed):
+    figure = executed.figures["level-3-sweep-plot"]
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    markers = [handle.get_marker() for handle in legend.legend_handles]
+    said = dict(zip(markers, labels, strict=True))
+    assert (
+        "worse" in said["X"]
+        and "best" in said["*"]
+        and "log 10" in said["None"]
+    )
 
 
-def test_confusion_matrix_has_true_digits_in_rows(figures, validated):
-    _, y, Z = validated
-    counts = [np.bincount(Z[y == i].argmax(axis=1), minlength=10) for i in range(10)]
+def test_learning_curves_are_the_histories_of_the_six_largest_rates(executed):
+    runs = executed.names["runs"][-6:]
+    figure = executed.figures["level-3-curves"]
+    upper, lower = figure.axes
+    assert "accuracy" in upper.get_ylabel() and "loss" in lower.get_ylabel()
+    assert "epoch" in lower.get_xlabel() and lower.get_xticks()[0] == 1
+    (legend,) = figure.legends
+    for i, run in enumerate(runs):
+        losses, accuracies, _ = zip(*run.history, strict=True)
+        for ax, values in (upper, accuracies), (lower, losses):
+            assert points(ax.lines[i]) == [
+                [*each] for each in enumerate(values, 1)
+            ]
+        assert float(legend.get_texts()[i].get_text()) == run.learning_rate
+        colours = [
+            to_hex(upper.lines[i].get_color()),
+            to_hex(lower.lines[i].get_color()),
+        ]
+        assert {to_hex(legend.legend_handles[i].get_color())} == set(colours)
+    assert len({to_hex(line.get_color()) for line in upper.lines}) == 6
+
+
+# --- Images ---
+
+
+def test_learned_weights_are_the_columns_of_w_beside_their_scale(executed):
+    W, figure = executed.names["best_W"], executed.figures["learned-weights"]
+    *axes, bar = figure.axes
+    assert len(axes) == 10
+    for digit, ax in enumerate(axes):
+        expected = W[:, digit].reshape(28, 28), "RdBu_r", (-1, 1)
+        assert_equal(image(ax), expected)
+        assert ax.get_title() == f"{digit}"
+    assert bar.get_ylim() == (-1, 1) and bar.get_ylabel()
+    figure.draw_without_rendering()
+    for tick, label in zip(
+        bar.get_yticks(), bar.get_yticklabels(), strict=True
+    ):
+        assert float(label.get_text().replace("−", "-")) == tick
+
+
+def test_confusion_matrix_has_true_digits_in_rows(executed):
+    names = executed.names
+    X, y = sets(names)[1]
+    predicted = (X @ names["best_W"] + names["best_b"].T).argmax(axis=1)
+    counts = np.zeros((10, 10), int)
+    for true, guess in zip(y, predicted, strict=True):
+        counts[true, guess] += 1
     errors = counts * (1 - np.eye(10, dtype=int))
-    (ax,) = figures["learned-confusion-plot"].axes
+    (ax,) = executed.figures["learned-confusion-plot"].axes
     assert_equal(image(ax), (errors, "Blues", (0, errors.max())))
-    assert_equal([ax.get_xticks(), ax.get_yticks()], [range(10), range(10)])
-    drawn = {t.get_position(): (t.get_text(), t.get_color()) for t in ax.texts}
-    colors = np.where(errors > errors.max() / 2, "white", "black")
+    assert ax.get_xlabel() == "predicted" and ax.get_ylabel() == "true"
+    for axis in ax.xaxis, ax.yaxis:
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        assert_equal(axis.get_ticklocs(), range(10))
+        assert labels == [str(digit) for digit in range(10)]
+    written = {text.get_position(): text.get_text() for text in ax.texts}
     for true, guess in np.ndindex(10, 10):
-        assert drawn[guess, true] == (str(counts[true][guess]), colors[true, guess])
+        assert written[guess, true] == str(counts[true, guess])
 
 
-def test_mistakes_are_the_twelve_most_confident(figures, validated):
-    X, y, Z = validated
-    predicted, certainty = Z.argmax(axis=1), 1 / np.exp(Z.T - Z.max(axis=1)).sum(axis=0)
+def test_counts_on_dark_squares_are_white(executed):
+    (ax,) = executed.figures["learned-confusion-plot"].axes
+    errors, _, (_, largest) = image(ax)
+    for text in ax.texts:
+        guess, true = text.get_position()
+        dark = errors[true, guess] > largest / 2
+        assert text.get_color() == ("white" if dark else "black")
+
+
+def test_mistakes_are_the_twelve_most_confident(executed):
+    names = executed.names
+    X, y = sets(names)[1]
+    Z = (X @ names["best_W"] + names["best_b"].T).astype(float)
+    predicted = Z.argmax(axis=1)
+    certainty = np.exp(Z.max(axis=1) - np.logaddexp.reduce(Z, axis=1))
     shown = []
-    for ax in figures["learned-mistakes"].axes:
-        pixels, cmap, _ = image(ax)
+    for ax in executed.figures["learned-mistakes"].axes:
+        pixels, colours, _ = image(ax)
         (i,) = np.flatnonzero((pixels.ravel() == X).all(axis=1))
-        label = f"{y[i]}, read as {predicted[i]}"
-        assert (cmap, ax.get_title()) == ("gray_r", label) and y[i] != predicted[i]
+        assert (colours, ax.get_title()) == (
+            "gray_r",
+            f"{y[i]}, read as {predicted[i]}",
+        )
+        assert y[i] != predicted[i]
         shown.append(i)
     most = np.sort(certainty[predicted != y])[::-1][:12]
-    assert_allclose(certainty[shown], most, atol=1e-6)  # 32 bits may exchange two
+    assert_allclose(
+        certainty[shown], most, atol=1e-5
+    )  # 32 bits may exchange two
     assert len(set(shown)) == 12
 
 
-def test_comparison_plot_shows_accuracies_pairs_and_times(kernel):
-    """Every number is planted, and differs from all others."""
-    names, spread = ("keras", "theano", "numpy"), [0.9, 0.93, 0.905, 0.935, 0.94]
-    keys = "test_accuracy", "epochs", "epoch_seconds", "seconds"
-    rows = (0.91, 20, 0.25, 7.0), (0.92, 10, 0.125, 5.0), (0.93, 40, 0.0625, 3.0)
-    given = {f"{n}_report": dict(zip(keys, r)) for n, r in zip(names, rows)}  # noqa: B905
-    pairs = ("Keras", "Theano"), ("Keras", "numpy"), ("Theano", "numpy")
-    given["only"] = dict(zip(pairs, [(10, 20), (31, 42), (53, 64)], strict=True))
-    figure = kernel("comparison-plot", get="figures[-1]", spread=spread, **given)
-    left, middle, right = figure.axes
-    dots = [(COLORS[i], "None", "o", [[100 * rows[i][0], i]]) for i in range(3)]
-    dots += [("#000000", "None", "o", [[100 * each, 3] for each in spread])]
-    assert_equal(lines(left), dots)
-    assert_allclose(bars(left)[0][:3:2], (90, 4))
-    widths, owners = (-10, 20, -31, 42, -53, 64), (0, 1, 0, 2, 1, 2)
-    sides = zip((0, 0, 1, 1, 2, 2), widths, owners, strict=True)
-    assert bars(middle) == [(0, i - 0.4, w, 0.8, COLORS[k] + "ff") for i, w, k in sides]
-    assert [text.get_text() for text in middle.texts] == [str(abs(w)) for w in widths]
-    heights = enumerate([7, 5, 5, 1.25, 3, 2.5])
-    sides = [(i // 2, h, COLORS[i // 2] + ("66", "ff")[i % 2]) for i, h in heights]
-    assert bars(right) == [(i - 0.4, 0, 0.8, h, color) for i, h, color in sides]
+# --- The comparison ---
+
+
+def planted_reports():
+    return {
+        "Keras": {
+            "test_accuracy": 0.91,
+            "training_seconds": 7.0,
+            "startup_seconds": 2.0,
+        },
+        "Theano": {
+            "test_accuracy": 0.92,
+            "training_seconds": 5.0,
+            "startup_seconds": 3.0,
+        },
+        "numpy": {
+            "test_accuracy": 0.93,
+            "training_seconds": 4.0,
+            "startup_seconds": 0.0,
+        },
+    }
+
+
+def test_accuracies_stand_beside_those_of_five_orders(executed):
+    orders = [0.9, 0.93, 0.905, 0.935, 0.94]
+    figure = drawn_again(
+        executed,
+        "comparison-orders-plot",
+        reports=planted_reports(),
+        orders=orders,
+    )
+    (ax,) = figure.axes
+    figure.draw_without_rendering()
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    *levels, numpy_orders = ax.lines
+    for line, (name, report) in zip(
+        levels, planted_reports().items(), strict=True
+    ):
+        assert_allclose(line.get_xdata(), 100 * report["test_accuracy"])
+        assert line.get_ydata(orig=False) == [names.index(name)]
+        assert style(line)[0] == COLORS[name]
+    assert_allclose(numpy_orders.get_xdata(), 100 * np.array(orders))
+    (span,) = ax.patches
+    assert_allclose([span.get_x(), span.get_width()], [90, 4])
+    assert "percent" in ax.get_xlabel()
+
+
+def test_times_are_bars_with_the_start_up_behind_them(executed):
+    figure = drawn_again(
+        executed, "comparison-times-plot", reports=planted_reports()
+    )
+    (ax,) = figure.axes
+    figure.draw_without_rendering()
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    bars = iter(ax.patches)
+    for row, (name, report) in enumerate(planted_reports().items()):
+        assert names[row] == name
+        training, start_up = next(bars), next(bars)
+        ends = [
+            training.get_x(),
+            start_up.get_x(),
+            start_up.get_x() + start_up.get_width(),
+        ]
+        seconds, before = report["training_seconds"], report["startup_seconds"]
+        assert ends == [0, seconds, seconds + before]
+        for bar in training, start_up:
+            assert bar.get_y() + bar.get_height() / 2 == row
+            assert to_hex(bar.get_facecolor()) == COLORS[name]
+        assert start_up.get_facecolor()[3] < training.get_facecolor()[3] == 1
+    assert "seconds" in ax.get_xlabel()

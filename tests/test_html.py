@@ -5,7 +5,7 @@ import re
 import export_html
 import pytest
 from bs4 import BeautifulSoup
-from conftest import NOTEBOOK
+from conftest import CODE, NOTEBOOK, TEXT
 from nbformat.v4 import (
     new_code_cell,
     new_markdown_cell,
@@ -14,7 +14,6 @@ from nbformat.v4 import (
 )
 
 PICTURE = {"image/png": "iVBORw0KGgo="}
-CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 OUTPUTS = [output for cell in CODE for output in cell.outputs]
 
 
@@ -63,7 +62,7 @@ def test_page_is_called_as_the_notebook(page):
 
 
 def test_every_formula_is_mathml_and_none_is_left_as_tex(page):
-    text = "\n".join(c.source for c in NOTEBOOK.cells if c not in CODE)
+    text = "\n".join(cell.source for cell in TEXT)
     text = re.sub(r"`[^`]*`", "", text)  # without code within a line
     displayed = re.findall(r"\$\$.+?\$\$", text, re.DOTALL)
     inline = re.findall(r"(?<!\$)\$[^$]+\$(?!\$)", text)
