@@ -93,7 +93,7 @@ def test_opening_and_saving_changes_nothing(lab, page):
 
 
 @pytest.fixture(scope="module")
-def executed(page):
+def all_run(page):
     """The page after *Run All Cells*."""
     prompts = page.locator(".jp-Notebook .jp-InputPrompt")
     running = prompts.filter(has_text="[*]")
@@ -104,26 +104,26 @@ def executed(page):
     return page
 
 
-def test_run_all_runs_every_cell_without_an_error(executed):
-    prompts = executed.locator(".jp-Notebook .jp-InputPrompt")
+def test_run_all_runs_every_cell_without_an_error(all_run):
+    prompts = all_run.locator(".jp-Notebook .jp-InputPrompt")
     counts = prompts.filter(has_text="[").all_inner_texts()
     assert counts == [f"[{i}]:" for i in range(1, len(CODE) + 1)]
     # JupyterLab shows errors, too, as this type.
-    errors = executed.locator(".jp-Notebook [data-mime-type*=stderr]")
+    errors = all_run.locator(".jp-Notebook [data-mime-type*=stderr]")
     assert errors.all_inner_texts() == []
 
 
-def test_run_all_shows_every_figure(executed):
+def test_run_all_shows_every_figure(all_run):
     outputs = [output for cell in CODE for output in cell.outputs]
     stored = [o for o in outputs if "image/png" in o.get("data", {})]
-    figures = executed.locator(".jp-OutputArea-output img").all()
+    figures = all_run.locator(".jp-OutputArea-output img").all()
     assert len(figures) == len(stored) > 0
     for figure in figures:
         assert figure.is_visible() and figure.bounding_box()["height"] > 100
 
 
-def test_report_of_each_level_is_shown_without_its_expressions(executed):
-    text = executed.locator(".jp-Notebook").inner_text()
+def test_report_of_each_level_is_shown_without_its_expressions(all_run):
+    text = all_run.locator(".jp-Notebook").inner_text()
     assert "<!--" not in text and "-->" not in text
     report = r"Report, Level (\d)(?s:.{,300}?)test accuracy.*\t\d\d\.\d\d%"
     assert re.findall(report, text) == ["1", "2", "3"]
