@@ -79,10 +79,7 @@ def run_problems(notebook):
 
 
 def link_problems(notebook, pdf_name):
-    """Let the links to the derivation lead to its PDF in the zip; yield others.
-
-    Others are those that lead neither into the zip nor to the web.
-    """
+    """Point links to the derivation at its PDF in the zip; yield bad links."""
     for cell in notebook.cells:
         if cell.cell_type != "markdown":
             continue
