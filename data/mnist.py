@@ -1,8 +1,9 @@
-"""Load MNIST, or any data set in its format, from four gzip-compressed IDX files.
+"""Load MNIST, or another data set in its format, from four files.
 
-The IDX format: a big-endian header of 32-bit integers (a magic number, then one
-integer per dimension), followed by the values, one unsigned byte each.
-Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
+They are gzip-compressed IDX files: a big-endian header of 32-bit integers (a
+magic number, then one integer per dimension), then the values, one unsigned
+byte each. Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of
+handwritten digits".
 """
 
 import gzip
@@ -35,14 +36,16 @@ SHA256 = {
 def load_mnist(directory=HERE):
     """Return `(X_train, y_train), (X_valid, y_valid), (X_test, y_test)`.
 
-    `X_*` are images, float32 (N, 784) in [0, 1]; `y_*` are their labels, int64 (N,)
-    in 0...9. The last 10,000 images of the training file are the validation set:
-    for MNIST that makes 50,000 / 10,000 / 10,000, the split of Theano's tutorials.
+    `X_*` are images, float32 (N, 784) in [0, 1]; `y_*` are their labels, int64
+    (N,) in 0...9. The last 10,000 images of the training file are the
+    validation set: for MNIST that makes 50,000 / 10,000 / 10,000, the split of
+    Theano's tutorials.
 
-    `directory` (`~` stands for the home folder) holds the four files named in `SHA256`.
-    The shipped ones are verified by their checksums; a folder with other data of the
-    same format (Fashion-MNIST, EMNIST digits) is verified by its structure. A file may
-    hold 1 to 1,000,000 images, and is unpacked no further than its header announces.
+    `directory` (`~` stands for the home folder) holds the four files named in
+    `SHA256`. The shipped ones are verified by their checksums, other data of
+    the same format (Fashion-MNIST, EMNIST digits) by its structure; a printed
+    line says which of the two it was. A file may hold 1 to 1,000,000 images,
+    and is unpacked no further than its header announces.
 
     Raises FileNotFoundError or another OSError where a file cannot be read, and
     ValueError where its content is not what it should be.
@@ -52,36 +55,48 @@ def load_mnist(directory=HERE):
     test = _read_pair(directory, "t10k")
     if len(y) <= N_VALID:
         raise ValueError(
-            f"{directory / 'train-labels-idx1-ubyte.gz'} has {len(y):,} labels: more "
-            f"than {N_VALID:,} are needed, because the last {N_VALID:,} validate."
+            f"{directory / 'train-labels-idx1-ubyte.gz'} has {len(y):,} "
+            f"labels: more than {N_VALID:,} are needed, because the last "
+            f"{N_VALID:,} validate."
         )
+    if _is_shipped(directory):
+        print("MNIST: the four files in data have the published checksums")
+    else:
+        print(f"Other data, from {directory}: only their structure is checked")
     return (X[:-N_VALID], y[:-N_VALID]), (X[-N_VALID:], y[-N_VALID:]), test
 
 
+def _is_shipped(directory):
+    """Say whether this is the shipped folder, where this module lies."""
+    return directory.resolve() == HERE
+
+
 def _read_pair(directory, part):
-    """Return the images (N, 784) and the labels (N,) of one part, checked together."""
+    """Return the images (N, 784) and the labels (N,) of one part."""
     image_path = directory / f"{part}-images-idx3-ubyte.gz"
     label_path = directory / f"{part}-labels-idx1-ubyte.gz"
     images = _read_idx(image_path, 28, 28)
     labels = _read_idx(label_path)
     if len(images) != len(labels):
         raise ValueError(
-            f"{image_path} has {len(images):,} images but {label_path.name} has "
-            f"{len(labels):,} labels: they do not belong together."
+            f"{image_path} has {len(images):,} images but {label_path.name} "
+            f"has {len(labels):,} labels: they do not belong together."
         )
     if labels.max() > 9:
-        raise ValueError(f"{label_path} has label {labels.max()}; 0 to 9 are allowed.")
+        raise ValueError(
+            f"{label_path} has label {labels.max()}; 0 to 9 are allowed."
+        )
     return images.reshape(-1, 784) / np.float32(255), labels.astype(np.int64)
 
 
 def _read_idx(path, *item):
     """Return the values of the .gz IDX file `path`, uint8 (N, *item)."""
-    shipped = path.parent.resolve() == HERE
-    remedy = (
-        f"To get the shipped file back: git checkout -- data/{path.name}"
-        if shipped
-        else "Get it from the data set's source; data/README.md says what it must hold."
-    )
+    shipped = _is_shipped(path.parent)
+    remedy = "data/README.md says what it must hold."
+    if shipped:
+        remedy = (
+            f"To get the shipped file back: git checkout -- data/{path.name}"
+        )
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing. {remedy}")
     if not path.is_file():  # opening a FIFO would wait for its writer
@@ -95,16 +110,19 @@ def _read_idx(path, *item):
         ) from None
     except ValueError as error:
         raise ValueError(f"{path} {error}. {remedy}") from None
-    if shipped and hashlib.sha256(header + values).hexdigest() != SHA256[path.name]:
-        raise ValueError(f"{path} is not the original: its SHA-256 differs. {remedy}")
+    digest = hashlib.sha256(header + values).hexdigest()
+    if shipped and digest != SHA256[path.name]:
+        raise ValueError(
+            f"{path} is not the original: its SHA-256 differs. {remedy}"
+        )
     return np.frombuffer(values, np.uint8).reshape(-1, *item)
 
 
 def _unpack(file, item):
     """Return the header and the values of the IDX `file` of N items, as bytes.
 
-    Reads at most one byte more than the header announces. What a ValueError says lacks
-    its subject, the name of the file.
+    Reads at most one byte more than the header announces. What a ValueError
+    says lacks its subject, the name of the file.
     """
     what = "images" if item else "labels"
     header = file.read(8 + 4 * len(item))
@@ -118,9 +136,13 @@ def _unpack(file, item):
             f"it is not an IDX file of {what}"
         )
     if tuple(shape) != item:
-        raise ValueError("holds images of {}×{} pixels instead of 28×28".format(*shape))
+        raise ValueError(
+            "holds images of {}×{} pixels instead of 28×28".format(*shape)
+        )
     if not 1 <= n <= MAX_N:
-        raise ValueError(f"announces {n:,} {what}: from 1 to {MAX_N:,} can be read")
+        raise ValueError(
+            f"announces {n:,} {what}: from 1 to {MAX_N:,} can be read"
+        )
     size = math.prod(item, start=n)
     values = file.read(size + 1)  # the one byte more shows a surplus
     if len(values) != size:

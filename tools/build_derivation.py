@@ -1,7 +1,7 @@
 """Build derivation/derivation.pdf from derivation/derivation.tex.
 
-The same source always gives the same bytes. pdfTeX writes the MD5 sum of the source
-into the PDF, which tells whether the committed PDF is up to date.
+The same source always gives the same bytes. pdfTeX writes the MD5 sum of the
+source into the PDF, which tells whether the committed PDF is up to date.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ from pathlib import Path
 
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
-from run import write_atomically
+from run import ROOT, write_atomically
 
-SOURCE = Path(__file__).resolve().parent.parent / "derivation" / "derivation.tex"
+SOURCE = ROOT / "derivation" / "derivation.tex"
 PDF = SOURCE.with_suffix(".pdf")
 PACKAGES = "latexmk texlive-latex-recommended texlive-latex-extra lmodern"
 COMMAND = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "derivation"]
 
 
 def is_current(pdf):
-    """Say whether the bytes `pdf` are a PDF built from the source as it is now."""
+    """Say whether the bytes `pdf` are a PDF built from the present source."""
     try:
         metadata = PdfReader(io.BytesIO(pdf), strict=True).metadata or {}
     except PyPdfError:
@@ -50,15 +50,19 @@ def compile_pdf():
         problem = r"^(?:! .*|.*Warning: .*|Overfull .*|Missing character: .*)"
         problems = re.findall(problem, text, re.MULTILINE)
         if ran.returncode or problems:
-            said = "\n".join(["LaTeX complains about derivation.tex:", *problems])
-            sys.exit(f"{said}\nIf a file is missing, on Debian: apt install {PACKAGES}")
+            said = ["LaTeX complains about derivation.tex:", *problems]
+            hint = f"If a file is missing, on Debian: apt install {PACKAGES}"
+            sys.exit("\n".join([*said, hint]))
         return (Path(folder) / "derivation.pdf").read_bytes()
 
 
 def main():
     """Write the PDF, or leave the old one as it is."""
-    pdf = compile_pdf()
-    write_atomically(PDF, pdf)
+    try:
+        pdf = compile_pdf()
+        write_atomically(PDF, pdf)
+    except OSError as error:
+        sys.exit(f"{PDF} cannot be written: {error}")
     print(f"{PDF}: {len(pdf):,} bytes")
 
 

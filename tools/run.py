@@ -1,9 +1,10 @@
-"""Execute hw1.ipynb and write the measured numbers into its text and the README's.
+"""Execute hw1.ipynb and fill its report cells and the tables of results.
 
-A Markdown cell, and README.md, may hold `<!--= expression -->value<!--/-->`. After the
-last cell every expression is evaluated in the notebook's own kernel, and its `str`
-replaces the value. A digest in each cell's metadata lets `make submission` notice what
-was changed afterwards. Files are written only when everything has succeeded.
+A Markdown cell, and README.md, may hold `<!--= expression -->value<!--/-->`.
+After the last cell every expression is evaluated in the notebook's own kernel,
+and its `str` replaces the value. A digest in each cell's metadata lets
+`make submission` notice what was changed afterwards. Files are written only
+when everything has succeeded.
 """
 
 import ast
@@ -18,55 +19,60 @@ import tempfile
 import time
 from pathlib import Path
 
-import nbformat
-from jupyter_core.utils import run_sync
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
-from traitlets.config import Config
+try:
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
+    from zmq import ZMQError
+except KeyboardInterrupt:  # these take two seconds
+    sys.exit("Interrupted before the first cell: nothing was changed.")
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "hw1.ipynb"
 README = ROOT / "README.md"
-PICTURE = ROOT / "tools" / "result.png"  # the README shows it: this cell's figure
+# README's picture: the figure of this cell.
+PICTURE = ROOT / "tools" / "result.png"
 PICTURE_CELL = "comparison-orders-plot"
-HOME = ROOT / ".home"
+HOME = ROOT / ".home"  # the kernel's: matplotlib keeps its list of fonts there
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
-SPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-# What the kernel inherits from the user: where programs are, and how text is encoded.
-# No setting of Python, Jupyter, matplotlib, Keras or Theano reaches it.
+SPEC = {
+    "name": "python3",
+    "display_name": "Python 3 (ipykernel)",
+    "language": "python",
+}
+# What the kernel inherits from the user: where programs are, and how text is
+# encoded. No setting of Python, Jupyter, matplotlib, Keras, Theano reaches it.
 INHERITED = {"PATH", "LANG", "LC_ALL", "LC_CTYPE"}
-
-
-class ReportError(Exception):
-    """The results cannot be written; the message says why."""
-
-
 # What reading a notebook raises.
 UNREADABLE = ValueError, nbformat.ValidationError, OSError
 
 
 def main():
     """Execute, then write; return the exit status."""
-    paths = NOTEBOOK, PICTURE, README  # the largest first: where it fits, all will
+    # The largest first: where it fits, all will.
+    paths = NOTEBOOK, PICTURE, README
     try:
         for path in paths:
-            if not os.access(path.parent, os.W_OK):
-                raise ReportError(f"Nothing can be written to {path.parent}.")
+            folder = path.resolve().parent
+            if not os.access(folder, os.W_OK):
+                raise RuntimeError(f"Nothing can be written to {folder}.")
         before = [bytes_of(path) for path in paths]
-        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        notebook = read_notebook(NOTEBOOK)
         readme = execute(notebook, README.read_text("utf-8"))
         picture = figure(notebook, PICTURE_CELL)
         for path, old in zip(paths, before, strict=True):
             if bytes_of(path) != old:
-                raise ReportError(
-                    f"{path} has changed since this run began, by another run or in "
-                    "an editor. Run again."
+                raise RuntimeError(
+                    f"{path} has changed since this run began, by another run "
+                    "or in an editor. Run again."
                 )
         text = nbformat.writes(notebook) + "\n"
         new = text.encode(), picture, readme.encode()
         for path, content in zip(paths, new, strict=True):
             write_atomically(path, content)
-    except (CellExecutionError, DeadKernelError, ReportError, *UNREADABLE) as error:
+    # A kernel that dies is a RuntimeError; without free file handles, ZMQError.
+    except (CellExecutionError, RuntimeError, ZMQError, *UNREADABLE) as error:
         print(f"{error}\n\n{NOTEBOOK} was left as it was.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -76,32 +82,38 @@ def main():
     return 0
 
 
+def read_notebook(path):
+    """Return the notebook, each cell with an id; raise one of UNREADABLE."""
+    text = path.read_text("utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("<<<<<<< "):
+            raise ValueError(
+                f"{path} has conflict markers of git, the first in line "
+                f"{number}. Resolve the conflict."
+            )
+    # Older Jupyters, and Colab, save no ids.
+    return nbformat.v4.upgrade(nbformat.reads(text, as_version=4))
+
+
 def bytes_of(path):
     """Return the bytes of the file, or None where there is none."""
     return path.read_bytes() if path.exists() else None
 
 
-def environment(temporary):
-    """Return the environment of the kernel, whose temporary files go to `temporary`.
-
-    The folder .home stands for the user's: it keeps matplotlib's list of fonts.
-    """
-    HOME.mkdir(exist_ok=True)
-    own = {"HOME": str(HOME), "TMPDIR": temporary, "PYTHONNOUSERSITE": "1"}
-    return {name: os.environ[name] for name in INHERITED & os.environ.keys()} | own
-
-
 def execute(notebook, readme):
-    """Run all cells in a fresh kernel, fill the markers; return the filled `readme`.
+    """Run all cells in a fresh kernel, fill the markers; return the `readme`.
 
-    Raises CellExecutionError or DeadKernelError, after saying which cell it was, and
-    ReportError.
+    Raises CellExecutionError where a cell fails, and RuntimeError where the
+    kernel dies or a marker's expression fails. Which cell it was is printed.
     """
     with tempfile.TemporaryDirectory(prefix="hw1-") as temporary:
+        HOME.mkdir(exist_ok=True)
+        own = {"HOME": str(HOME), "TMPDIR": temporary, "PYTHONNOUSERSITE": "1"}
+        for name in os.environ.keys() & INHERITED:
+            own[name] = os.environ[name]
         # Jupyter reads some of its settings here, before the kernel starts.
-        clean = environment(temporary)
         os.environ.clear()
-        os.environ.update(clean)
+        os.environ.update(own)
         client = NotebookClient(
             notebook,
             kernel_name=SPEC["name"],
@@ -115,18 +127,18 @@ def execute(notebook, readme):
         with client.setup_kernel():
             execute_cells(client)
             about = client.wait_for_reply(client.kc.kernel_info())["content"]
-            texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
-            values = evaluate(client, expressions("".join([*texts, readme])))
-    # What JupyterLab would store, so that opening the notebook changes nothing.
+            for cell in notebook.cells:
+                if cell.cell_type == "markdown":
+                    cell.source = fill(cell.source, client)
+            readme = fill(readme, client)
+    # As JupyterLab stores it, so that opening the notebook changes nothing.
     notebook.metadata.language_info = about["language_info"]
     notebook.metadata.kernelspec = SPEC
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = fill(cell.source, values)
         cell.metadata.pop("digest", None)
         if digest(cell):
             cell.metadata.digest = digest(cell)
-    return fill(readme, values)
+    return readme
 
 
 def execute_cells(client):
@@ -143,7 +155,7 @@ def execute_cells(client):
         print(f"{time.monotonic() - began:6.1f} s  {place}", flush=True)
         try:
             client.execute_cell(cell, i)
-        except (CellExecutionError, DeadKernelError):
+        except (CellExecutionError, RuntimeError):
             print(f"\nFailed in {place}:", file=sys.stderr)
             raise
         except KeyboardInterrupt:
@@ -153,12 +165,12 @@ def execute_cells(client):
 
 
 def name_of(cell):
-    """Return the cell's id and its first line, which a reader of the notebook sees."""
+    """Return the cell's id, and its first line, which a reader sees."""
     return f"{cell.id} ({cell.source.strip().partition(chr(10))[0][:50]})"
 
 
 def digest(cell):
-    """Return a digest of what a run leaves in a cell: its outputs, or values in a text.
+    """Return a digest of what a run leaves in a cell: outputs, or values.
 
     None where it leaves nothing.
     """
@@ -169,56 +181,52 @@ def digest(cell):
     return hashlib.sha256(text.encode()).hexdigest()[:16] if left else None
 
 
-def expressions(text):
-    """Return the expressions of all markers in `text`."""
-    return [match[1].strip() for match in MARKER.finditer(text)]
+def fill(text, client):
+    """Return `text` with each marker's value, asked of the kernel."""
 
-
-def evaluate(client, wanted):
-    """Return {expression: its str} as the running kernel of `client` sees them."""
-
-    async def ask():
-        return await client.kc.execute(
-            "",
-            store_history=False,
-            user_expressions={each: f"str({each})" for each in wanted},
-            reply=True,
+    def filled(match):
+        expression = match[1].strip()
+        asked = {"value": f"str({expression})"}
+        request = client.kc.execute(
+            "", store_history=False, user_expressions=asked
         )
-
-    reply = run_sync(ask)()
-    values = {}
-    for expression, result in reply["content"]["user_expressions"].items():
+        reply = client.wait_for_reply(request)["content"]
+        result = reply["user_expressions"]["value"]
         if result["status"] != "ok":
-            raise ReportError(
+            raise RuntimeError(
                 f"The report's expression {expression} failed: "
                 f"{result['ename']}: {result['evalue']}"
             )
-        values[expression] = ast.literal_eval(result["data"]["text/plain"])
-    return values
+        value = ast.literal_eval(result["data"]["text/plain"])
+        return f"<!--={match[1]}-->{value}<!--/-->"
 
-
-def fill(text, values):
-    """Return `text` with the value of every marker replaced."""
-    return MARKER.sub(
-        lambda match: f"<!--={match[1]}-->{values[match[1].strip()]}<!--/-->", text
-    )
+    return MARKER.sub(filled, text)
 
 
 def figure(notebook, cell_id):
-    """Return the bytes of the PNG that the cell displays."""
+    """Return the bytes of the PNG that the cell displays.
+
+    Without such a cell (its id was lost), those of the old picture.
+    """
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if cell.id == cell_id and "image/png" in output.get("data", {}):
-                return base64.b64decode(output.data["image/png"])
-    raise ReportError(f"The cell {cell_id} shows no figure.")
+        if cell.id == cell_id:
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output.data["image/png"])
+            raise RuntimeError(f"The cell {cell_id} shows no figure.")
+    print(f"No cell is called {cell_id}: README's picture stays as it is.")
+    return PICTURE.read_bytes()
 
 
 def write_atomically(path, content):
-    """Write the bytes `content` to `path`, which holds its old or its new content.
+    """Write the bytes `content` to `path`, which always holds the old or these.
 
-    A file that is there keeps its mode; a new one obeys the umask.
+    A file that is there keeps its mode; a new one obeys the umask. A symbolic
+    link stays one: the file that it leads to is written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # git ignores it
+    path = path.resolve()
+    # git ignores this name.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
         if path.exists():
