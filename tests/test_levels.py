@@ -235,8 +235,8 @@ def test_level_2_without_a_compiler_trains_the_same_in_python(
         command, env=environment, capture_output=True, text=True
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    first, accuracy = ran.stdout.splitlines()
-    assert first.endswith("without g++")
+    _, theano, accuracy = ran.stdout.splitlines()
+    assert theano.endswith("without g++")
     compiled = theano_cells["main"](*sets(names), 1.0, 250, 2)[2]
     assert float(accuracy) == pytest.approx(compiled, rel=1e-2)
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from conftest import CODE, NOTEBOOK, ROOT, SOURCE, TEXT, cells_of
-from run import MARKER, fill
+from run import MARKER
 
 README = (ROOT / "README.md").read_text("utf-8")
 PROSE = "\n\n".join(cell.source for cell in TEXT)
@@ -129,9 +129,7 @@ REPORTS = {name: report_of(name, level) for level, name in LEVELS.items()}
 
 def filled(text):
     """Return a text as `make run` would fill it from these reports."""
-    found = {expression.strip() for expression, _ in MARKER.findall(text)}
-    values = {each: str(eval(each, dict(REPORTS))) for each in found}
-    return MARKER.sub(r"\2", fill(text, values))
+    return MARKER.sub(lambda match: eval(match[1].strip(), dict(REPORTS)), text)
 
 
 @pytest.mark.parametrize("level", LEVELS)
