@@ -106,6 +106,19 @@ def executed(loaded):
     return Executed(loaded.copy())
 
 
+class Clock:
+    """A clock that shows the seconds that were spent."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def spend(self, seconds):
+        self.now += seconds
+
+    def perf_counter(self):
+        return self.now
+
+
 def sets(names):
     """Return the training, validation and test sets, each (images, labels)."""
     return [

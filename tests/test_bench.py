@@ -4,7 +4,9 @@ import bench
 import pytest
 
 
-def test_contender_trains_the_notebook_s_level_and_one_that_fails_is_named(capfd):
+def test_contender_trains_the_notebook_s_level_and_one_that_fails_is_named(
+    capfd,
+):
     process = bench.start(bench.level_3)
     times, (accuracy,) = bench.train(process, epochs=1, whole=True)
     assert len(times) == 1 and accuracy > 0.9

@@ -7,26 +7,13 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import LEVEL_3, run_cells
+from conftest import LEVEL_3, Clock, run_cells
 
 START_UP = 100
 EPOCHS = [3, 5, 11, 4, 9]  # seconds each
 MEDIAN = (
     9  # of 103, 5, 11, 4 and 9: with the start-up, which the mean would show
 )
-
-
-class Clock:
-    """A clock that shows the seconds that were spent."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def spend(self, seconds):
-        self.now += seconds
-
-    def perf_counter(self):
-        return self.now
 
 
 @pytest.fixture
@@ -77,7 +64,7 @@ def test_theano_training_is_epochs_times_median_after_compiling(names, clock):
         clock.spend(START_UP)
         return train, evaluate
 
-    parts = "import", "model", "compile", "main", "parameters"
+    parts = "import", "data", "model", "compile", "main", "parameters"
     run_cells(names, *(f"level-2-{part}" for part in parts))
     names |= {"time": clock, "compile_functions": compile_functions}
     names |= {"epochs": len(EPOCHS)}

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import best_of, run_cells, score, sets, textbook_sgd
+from conftest import Clock, best_of, run_cells, score, sets, textbook_sgd
 from numpy.testing import assert_allclose, assert_array_equal
 
 
@@ -171,21 +171,31 @@ def test_times_are_per_epoch_and_relative_to_numpy(executed, capsys):
     assert rows == [[1.2, 6.0], [0.3, 1.5], [0.2, 1.0]]
 
 
-def test_products_are_those_of_every_batch(executed, capsys):
+def test_products_of_every_batch_are_timed_beside_an_epoch(executed, capsys):
     """Counted on images that know when they are multiplied."""
-    multiplied = []
+    multiplied, clock = [], Clock()
 
     class Watched(np.ndarray):
         def __array_ufunc__(self, ufunc, method, *inputs, **options):
             plain = [np.asarray(each) for each in inputs]
             multiplied.append((ufunc, *(each.shape for each in plain)))
+            clock.spend(1)
             return getattr(ufunc, method)(*plain, **options)
 
-    X = executed.names["X"].view(Watched)
-    run_cells(executed.names | {"X": X}, "comparison-products")
-    forward = np.matmul, (10, 784), (784, 250)
-    backward = np.matmul, (784, 250), (250, 10)
-    assert multiplied == 5 * 4 * [forward, backward]
+    def sgd(*arguments, epochs):
+        assert epochs == 1
+        clock.spend(15)
+
+    names = {"X": executed.names["X"].view(Watched), "sgd": sgd, "time": clock}
+    run_cells(executed.names | names, "comparison-products")
+    epoch = []
+    for size in 250, 250, 250, 250, 30:
+        epoch += [
+            (np.matmul, (10, 784), (784, size)),
+            (np.matmul, (784, size), (size, 10)),
+        ]
+    assert multiplied == 5 * epoch
+    assert numbers(capsys.readouterr().out) == [67]  # 10 s beside 15 s
 
 
 def test_nearest_mean_image_is_scored_on_the_test_set(executed):

@@ -318,7 +318,7 @@ def test_accuracies_stand_beside_those_of_five_orders(executed):
     assert "percent" in ax.get_xlabel()
 
 
-def test_times_are_bars_with_the_start_up_behind_them(executed):
+def test_times_are_bars_of_start_up_and_then_training(executed):
     figure = drawn_again(
         executed, "comparison-times-plot", reports=planted_reports()
     )
@@ -328,15 +328,11 @@ def test_times_are_bars_with_the_start_up_behind_them(executed):
     bars = iter(ax.patches)
     for row, (name, report) in enumerate(planted_reports().items()):
         assert names[row] == name
-        training, start_up = next(bars), next(bars)
-        ends = [
-            training.get_x(),
-            start_up.get_x(),
-            start_up.get_x() + start_up.get_width(),
-        ]
-        seconds, before = report["training_seconds"], report["startup_seconds"]
-        assert ends == [0, seconds, seconds + before]
-        for bar in training, start_up:
+        start_up, training = next(bars), next(bars)
+        spans = [(bar.get_x(), bar.get_width()) for bar in (start_up, training)]
+        before, seconds = report["startup_seconds"], report["training_seconds"]
+        assert spans == [(0, before), (before, seconds)]
+        for bar in start_up, training:
             assert bar.get_y() + bar.get_height() / 2 == row
             assert to_hex(bar.get_facecolor()) == COLORS[name]
         assert start_up.get_facecolor()[3] < training.get_facecolor()[3] == 1

@@ -98,7 +98,7 @@ def test_test_set_is_read_only_where_a_chosen_model_is_scored():
         "load-data",
         "class-balance",
         "level-1-evaluate",
-        "level-2-parameters",  # handed to `main`, which scores it last
+        "level-2-data",  # handed to `main`, which scores it last
         "level-3-test",
         "comparison-agreement",
         "comparison-orders",
