@@ -41,6 +41,20 @@ def image(ax):
 # --- All figures ---
 
 
+def test_figures_are_shown_at_twice_the_resolution_with_their_description(
+    names,
+):
+    shown = []
+    figure, _ = names["plt"].subplots(figsize=(2, 1))
+    names = run_cells(names, "setup")
+    names["display"] = shown.append
+    names["show"](figure, "a description")
+    (image,) = shown
+    # The header of a PNG holds its width and height from byte 16 on.
+    assert np.frombuffer(image.data, ">i4", 2, offset=16).tolist() == [400, 200]
+    assert (image.width, image.height, image.alt) == (200, 100, "a description")
+
+
 def test_axes_have_names_and_nothing_is_cut_off(executed):
     assert len(executed.figures) == 9
     for name, figure in executed.figures.items():
