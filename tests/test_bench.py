@@ -1,6 +1,7 @@
 """tools/bench.py: its contenders train, its tables say what was measured."""
 
 import sys
+from statistics import median
 
 import bench
 import numpy as np
@@ -53,8 +54,9 @@ def test_every_other_contender_learns_as_much(function, python, textbook):
         pytest.skip("`make bench` installs this library")
     accuracies = train(function, python)
     assert len(accuracies) == len(textbook), "a contender trains for 20 epochs"
-    # Of other orders of the batches the best epochs differ by a few images.
-    assert max(accuracies) == pytest.approx(max(textbook), abs=0.03)
+    # Other orders of the batches change it by two of the 200 images, a tenth of
+    # the learning rate by nine.
+    assert median(accuracies) == pytest.approx(median(textbook), abs=0.02)
 
 
 def test_a_contender_that_fails_is_named(capfd):
@@ -68,7 +70,7 @@ def test_a_worker_finds_every_contender_by_its_name():
         assert getattr(bench, function.__name__) is function
 
 
-def training(epoch, startup=0, accuracies=(0.1, 0.2, 0.3)):
+def training(epoch, startup=0, accuracies=(0.1, 0.2)):
     """Return a Training whose epochs all take so long."""
     ticks = [1000 + startup + epoch * n for n in range(1, len(accuracies) + 1)]
     return Training(1000, list(zip(accuracies, ticks, strict=True)))
@@ -77,7 +79,7 @@ def training(epoch, startup=0, accuracies=(0.1, 0.2, 0.3)):
 def test_start_up_counts_in_the_whole_training_only():
     planted = training(epoch=2, startup=7)
     assert bench.epoch_seconds(planted) == 2
-    assert bench.whole_seconds(planted) == 7 + 3 * 2
+    assert bench.whole_seconds(planted) == 7 + 2 * 2
 
 
 def test_an_epoch_that_was_disturbed_does_not_count():

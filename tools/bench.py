@@ -318,7 +318,8 @@ def main():
     """Measure everything, and fill the page."""
     from run import fill, write_atomically  # missing where JAX and PyTorch are
 
-    text = fill(PAGE.read_text("utf-8"), values(measure()))
+    found = values(measure())
+    text = fill(PAGE.read_text("utf-8"), found)
     write_atomically(PAGE, text.encode())
     print(f"wrote {PAGE}")
 
