@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench import Training
 from conftest import score, textbook_sgd
-from run import MARKER, fill
+from run import MARKER
 
 from data.mnist import load_mnist
 
@@ -142,4 +142,4 @@ def test_growth_is_the_time_per_image(values):
 def test_the_page_has_a_place_for_each_value(values):
     page = bench.PAGE.read_text("utf-8")
     assert {name.strip() for name, _ in MARKER.findall(page)} == set(values)
-    assert "2.00 with 5,000" in fill(page, values)
+    assert "2.00 with 5,000" in bench.filled(page, values)

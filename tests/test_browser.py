@@ -1,4 +1,7 @@
-"""The learner's path: `make lab` in a real browser, from opening to Run All."""
+"""The learner's path: `make lab` in a real browser, from opening to Run All.
+
+With two epochs instead of twenty, because test_whole_run.py has them all.
+"""
 
 import os
 import re
@@ -9,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import CODE, copy_checkout, needs
+from conftest import CODE, ROOT, copy_checkout, needs
 from playwright.sync_api import expect, sync_playwright
 
 pytestmark = pytest.mark.slow
@@ -41,6 +44,10 @@ def lab(home):
     """The checkout that `make lab` serves, and the address that it prints."""
     needs("chromium", "chromium")
     checkout, log = copy_checkout(home), home / "log"
+    notebook = checkout / "hw1.ipynb"
+    notebook.write_text(notebook.read_text().replace("250, 20", "250, 2"))
+    (ROOT / ".theano").mkdir(exist_ok=True)  # what is compiled already
+    (checkout / ".theano").symlink_to(ROOT / ".theano")
     server = subprocess.Popen(
         ["make", "--directory", checkout, "lab"],
         stderr=log.open("w"),
@@ -126,4 +133,4 @@ def test_report_of_each_level_is_shown_without_its_expressions(all_run):
     text = all_run.locator(".jp-Notebook").inner_text()
     assert "<!--" not in text and "-->" not in text
     report = r"test accuracy[^\n]*\t\d\d\.\d\d%"
-    assert re.findall(report, text) == ["1", "2", "3"]
+    assert len(re.findall(report, text)) == 3

@@ -160,7 +160,11 @@ DIES = "<!--= os.kill(os.getpid(), 9) -->–<!--/-->"
         ({"broken": "1 / 0"}, "Failed in cell 4 of 4, broken (1 / 0)"),
         ({"dies": KILL}, "Failed in cell 4 of 4, dies (import os"),
         ({"text": TEXT}, "expression f'{x:.1f}' failed: NameError"),
-        ({"text": DIES, "last": "import os"}, "Kernel died"),
+        pytest.param(  # nbclient waits for five seconds
+            {"text": DIES, "last": "import os"},
+            "Kernel died",
+            marks=pytest.mark.slow,
+        ),
         ({run.PICTURE_CELL: "7"}, f"{run.PICTURE_CELL} shows no figure"),
     ],
 )
