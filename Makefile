@@ -42,7 +42,7 @@ submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py
 
-bench: .venv/.ready .bench/.ready  ## time the levels and their peers (about 4 minutes, Linux on x86-64)
+bench: .venv/.ready .bench/.ready  ## time the levels and their peers (about 5 minutes, Linux on x86-64)
 	HOME="$$PWD/.home" $(PYTHON) tools/bench.py
 
 # uv reads pyproject.toml here, and no uv.toml of the user.
