@@ -80,10 +80,12 @@ def test_arrays_are_the_bytes_of_the_files_in_the_usual_split(mnist):
 
 
 def test_readme_tells_the_split_of_the_loader(mnist):
-    """Its paragraph *Split* gives the three sizes in this order."""
-    paragraph = README.partition("**Split.**")[2].partition("\n\n")[0]
-    sizes = re.findall(r"\d+,\d+", paragraph)
-    assert sizes == [f"{len(y):,}" for _, y in mnist]
+    row = r"^\| \w+ \| `(\w+)` \| ([\d,]+) to ([\d,]+) \|$"
+    split = re.findall(row, README, re.MULTILINE)
+    for (part, *ends), (_, y) in zip(split, mnist, strict=True):
+        first, last = (int(end.replace(",", "")) for end in ends)
+        labels = RAW[f"{part}-labels-idx1-ubyte.gz"][8:]
+        assert y.tolist() == list(labels[first : last + 1])
 
 
 def test_loader_prints_which_files_it_read(folder, capsys):

@@ -90,7 +90,7 @@ NOTATION = [  # what the TeX has, and what a twin writes for it; in this order
     (r"\be\^\{([^{}]*)\}", r"exp(\1)"),
     (r"\be\^c", "exp(c)"),
     (r"\^2", "**2"),
-    (r"\\log (2|[Yy]\w*\[[^]]*\])", r"log(\1)"),
+    (r"\\log (2|[Yy]\w*\[[^]]*\]|∑[^-+=;]*)", r"log(\1)"),
     (r"\\t?frac(\d)([\dA-Z])", r"\\frac{\1}{\2}"),
     (r"\\t?(frac|pd)\{([^{}]*)\}\{([^{}]*)\}", r"\1(\2, \3)"),
     (r"\\dims\{([^{}]*)\}\{(\w)\}\{(\w)\}", r"dims(\1, \2, \3)"),

@@ -108,7 +108,8 @@ def test_keras_rates_tried_by_hand_are_trained_like_the_level(
     assert rates == pytest.approx([0.1, 0.5, 1.0])
     level = executed.names["model"].history.history
     losses = trials[1].history.history["val_loss"]
-    assert losses == pytest.approx(level["val_loss"][:3], rel=1e-3)
+    # The same steps: what differs is rounding. Another order differs by 1e-3.
+    assert losses == pytest.approx(level["val_loss"][:3], rel=1e-5)
     _, *rows = capsys.readouterr().out.splitlines()
     for trial, row in zip(trials, rows, strict=True):
         best = max(trial.history.history["val_accuracy"])

@@ -106,6 +106,23 @@ def test_test_set_is_read_only_where_a_chosen_model_is_scored():
     ], "does the new cell choose anything by the test set? If not, list it here"
 
 
+def test_pros_and_cons_stand_under_their_library(executed):
+    """The names in each column are those of its library."""
+    keras, theano = executed.names["keras"], executed.names["theano"]
+    homes = [keras.Model, keras.utils], [theano, theano.tensor]
+    rows = re.findall(r"^\|[^|]*\|(.*)\|$", SOURCE["keras-or-theano"], re.M)
+    assert [title.strip() for title in rows[0].split("|")] == [
+        "Keras",
+        "Theano",
+    ]
+    for column, places in enumerate(homes):
+        text = " ".join(row.split("|")[column] for row in rows)
+        names = re.findall(r"`(?:T\.)?(\w+)`", text)
+        assert len(names) > 2
+        for name in names:
+            assert any(hasattr(place, name) for place in places), name
+
+
 # --- The reports ---
 
 
