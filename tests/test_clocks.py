@@ -67,7 +67,7 @@ def test_theano_training_is_epochs_times_median_after_compiling(names, clock):
     parts = "import", "data", "model", "compile", "main", "parameters"
     run_cells(names, *(f"level-2-{part}" for part in parts))
     names |= {"time": clock, "compile_functions": compile_functions}
-    names |= {"epochs": len(EPOCHS)}
+    names |= {"epochs": len(EPOCHS), "batch_size": 250}
     run_cells(names, "level-2-train", "level-2-time")
     batches = 5 * 0.25  # 1,030 images in batches of 250
     assert names["training_seconds"] == 5 * (MEDIAN + batches)
@@ -86,8 +86,10 @@ def sweep(names, clock):
         return gradients(*arguments)
 
     def slow_evaluate(*arguments):
-        rate, epoch = divmod(next(calls), 21)
-        if epoch == 20:  # after the training, for the table: counts nowhere
+        rate, epoch = divmod(next(calls), names["epochs"] + 1)
+        if (
+            epoch == names["epochs"]
+        ):  # after the training, for the table: counts nowhere
             clock.spend(1000)
         else:  # each rate slower than the one before, and every third epoch
             clock.spend(rate + 10 * (epoch % 3 == 0))
@@ -103,13 +105,20 @@ def sweep(names, clock):
 
 def test_sgd_notes_the_time_after_each_epoch_with_its_scoring(sweep):
     ticks = [tick for _, _, tick in sweep["runs"][0].history]
-    # 5 batches, then a validation set that takes 10 s, 0 s, 0 s in turn.
-    assert ticks[:4] == [15, 20, 25, 40]
+    batches = len(range(0, 1030, sweep["batch_size"]))
+    # Then comes a validation set that takes 10 s, 0 s, 0 s in turn.
+    assert np.diff([0, *ticks[:4]]).tolist() == [
+        batches + 10,
+        batches,
+        batches,
+        batches + 10,
+    ]
 
 
 def test_sweep_counts_the_epochs_of_each_rate_alone(sweep):
-    seconds = [run.seconds for run in sweep["runs"]]
-    assert seconds == [20 * (5 + rate) for rate in range(13)]
+    batches = len(range(0, 1030, sweep["batch_size"]))
+    for rate, run in enumerate(sweep["runs"]):
+        assert run.seconds == sweep["epochs"] * (batches + rate)
 
 
 def test_numpy_reports_the_time_of_the_best_rate(sweep):
