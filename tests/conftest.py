@@ -178,6 +178,8 @@ def copy_checkout(folder):
     (copy / ".venv").mkdir()
     for entry in (ROOT / ".venv").iterdir():
         (copy / ".venv" / entry.name).symlink_to(entry)
+    (ROOT / ".theano").mkdir(exist_ok=True)  # what is compiled already
+    (copy / ".theano").symlink_to(ROOT / ".theano")
     # For tools/setup.sh it is ready, whatever is being tried with its files.
     tools = copy / "tools"
     made_from = [tools / "setup.sh", tools / "requirements.lock"]

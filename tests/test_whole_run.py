@@ -50,7 +50,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """A copy in which `make run` was executed, from an empty Theano cache."""
+    """A copy in which `make run` was executed."""
     home = tmp_path_factory.mktemp("home")
     for name, content in FILES.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
