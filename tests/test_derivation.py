@@ -469,3 +469,10 @@ def test_what_latex_complains_of_leaves_the_old_pdf(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=said):
         build_derivation.main()
     assert pdf.read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_derivation, "PDF", tmp_path / "nowhere" / "a.pdf")
+    monkeypatch.setattr(build_derivation, "compile_pdf", lambda: b"pdf")
+    with pytest.raises(SystemExit, match="cannot be written"):
+        build_derivation.main()

@@ -1,6 +1,7 @@
 """The three levels on a thousand images, against SGD as the textbook has it."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,14 @@ def test_all_levels_train_on_mnist_shuffled_once(names):
     for (images, labels), (X, y) in zip(sets(names), expected, strict=True):
         assert_array_equal(images, X[: len(images)])
         assert_array_equal(labels, y[: len(labels)])
+
+
+def test_notebook_run_in_another_folder_says_where_it_looked(
+    names, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
+        run_cells(names, "load-data")
 
 
 @pytest.mark.parametrize("heading", ["5 ", "6 "])
@@ -229,11 +238,15 @@ def test_theano_reports_the_best_epoch(executed):
 
 
 def test_level_2_without_a_compiler_trains_the_same_in_python(
-    names, theano_cells
+    names, theano_cells, tmp_path
 ):
-    """In a process of its own: Theano decides once, when it is imported."""
+    """In a process of its own: Theano decides once, when it is imported.
+
+    A configuration of the user's, for a GPU that is not there, changes nothing.
+    """
+    (tmp_path / ".theanorc").write_text("[global]\ndevice = cuda\n")
     script = ROOT / "tests" / "level_2_without_compiler.py"
-    environment = os.environ | {"PATH": "/nowhere"}
+    environment = os.environ | {"PATH": "/nowhere", "HOME": str(tmp_path)}
     command = [sys.executable, script]
     ran = subprocess.run(
         command, env=environment, capture_output=True, text=True
