@@ -26,9 +26,9 @@ def test_first_figure_is_preceded_by_what_label_8_becomes(executed):
     assert numbers(shown)[1:] == [0, 0, 0, 0, 0, 0, 0, 0, 1, 0]
 
 
-@pytest.mark.parametrize("n", [250, 1030])
+@pytest.mark.parametrize("n", [250, 600, 1030])
 def test_levels_are_compared_after_the_same_batches(executed, n):
-    """1,030 images end with a batch of 30."""
+    """600 images end with a batch of 100, 1,030 with one of 30."""
     names = executed.names
     train = names["X_train"][:n], names["y_train"][:n]
     expected, _ = textbook_sgd(train, 1.0, 250, 1)[0]

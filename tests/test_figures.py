@@ -214,6 +214,12 @@ def test_learning_curves_are_the_histories_of_the_six_largest_rates(executed):
     assert len({to_hex(line.get_color()) for line in upper.lines}) == 6
 
 
+def test_learner_may_try_three_rates_only(executed):
+    runs = executed.names["runs"][-3:]
+    figure = drawn_again(executed, "level-3-curves", runs=runs)
+    assert [len(ax.lines) for ax in figure.axes] == [3, 3]
+
+
 # --- Images ---
 
 
