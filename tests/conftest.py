@@ -2,9 +2,13 @@
 
 import contextlib
 import io
+import itertools
+import linecache
 import os
+import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import matplotlib
@@ -27,10 +31,23 @@ def in_the_project():
     os.chdir(ROOT)
 
 
+def needs(program, packages):
+    """Skip where the program is not installed; CI must have it."""
+    if not shutil.which(program):
+        message = f"{program} is missing (Debian: apt install {packages})"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+
+
+# --- Cells ---
+
+
 def run_cells(names, *ids):
     """Execute these cells in the namespace `names`, and return it."""
     for cell_id in ids:
-        exec(compile(SOURCE[cell_id], f"<cell {cell_id}>", "exec"), names)
+        source, file = SOURCE[cell_id], f"<cell {cell_id}>"
+        lines = source.splitlines(keepends=True)
+        linecache.cache[file] = len(source), None, lines, file  # for tracebacks
+        exec(compile(source, file, "exec"), names)
     return names
 
 
@@ -46,13 +63,45 @@ def cells_of(heading):
     return ids
 
 
+class Shown:
+    """What a cell shows: printed text, tables, figures."""
+
+    def __init__(self, names, cell_id):
+        self.tables, self.figures, output = [], [], io.StringIO()
+        names["show"] = lambda figure, alt: self.figures.append(figure)
+        names["table"] = lambda *lines: self.tables.append(lines)
+        with contextlib.redirect_stdout(output):
+            run_cells(names, cell_id)
+        self.printed = output.getvalue()
+
+    def column(self, word):
+        """Return the numbers below the one heading with this word."""
+        ((header, *rows),) = self.tables
+        (place,) = (i for i, title in enumerate(header) if word in title)
+        return [numbers(row[place])[0] for row in rows]
+
+
+def numbers(text):
+    """Return the numbers in a text: 1,030 is 1030, 92% is 0.92, $10^{-3}$ is 0.001."""
+    text = re.sub(r"\$10\^\{(.*?)\}\$", r"1e\1", text).replace(",", "")
+    found = re.findall(r"(-?\d+\.?\d*(?:e[-+]?\d+)?)(%?)", text)
+    return [float(each) / (100 if percent else 1) for each, percent in found]
+
+
+SECTION_3 = ["setup", "helpers", "report", "load-data"]
+
+
 @pytest.fixture(scope="session")
 def loaded():
-    """What the set-up and the data cells leave, with few of the images."""
-    names = run_cells({}, "setup", "load-data")
+    """What the cells of section 3 leave, with few of the images and of the epochs."""
+    names = run_cells({}, *SECTION_3)
     for part, n in {"train": 1030, "valid": 290, "test": 300}.items():
         for letter in "Xy":
             names[f"{letter}_{part}"] = names[f"{letter}_{part}"][:n]
+    choose = names["choose"]
+    names["choose"] = lambda learning_rate, batch_size, epochs: choose(
+        learning_rate, batch_size, min(epochs, 6)
+    )
     return names
 
 
@@ -71,7 +120,7 @@ LEVEL_3 = [
     "level-3-gradients",
     "level-3-loss",
     "level-3-evaluate",
-    "level-3-train",
+    "level-3-sgd",
 ]
 
 
@@ -82,32 +131,31 @@ def level_3(names):
 
 
 class Executed:
-    """The whole notebook on few images: names, figures, printed lines."""
+    """The notebook after *Run All*, on few images: its names, what its cells show."""
 
     def __init__(self, names):
-        self.names, self.figures, self.printed = names, {}, {}
-        for cell in CODE:
-            if cell.id in ("setup", "load-data"):
-                continue
-            figures, output = [], io.StringIO()
-            names["show"] = lambda figure, alt, kept=figures: kept.append(
-                figure
-            )
-            with contextlib.redirect_stdout(output):
-                run_cells(names, cell.id)
-            self.printed[cell.id] = output.getvalue()
-            if figures:
-                (self.figures[cell.id],) = figures
+        self.names = names
+        self.shown = {
+            cell.id: show_again(names, cell.id)
+            for cell in CODE
+            if cell.id not in SECTION_3
+        }
+
+
+def show_again(names, cell_id):
+    """Run a cell; return what it shows. Each look at the clock is a second later."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "perf_counter", itertools.count().__next__)
+        return Shown(names, cell_id)
 
 
 @pytest.fixture(scope="session")
 def executed(loaded):
-    """The whole notebook, executed on few images."""
     return Executed(loaded.copy())
 
 
 class Clock:
-    """A clock that shows the seconds that were spent."""
+    """Stands for the module `time`: its clock shows the seconds that were spent."""
 
     def __init__(self):
         self.now = 0.0
@@ -119,11 +167,13 @@ class Clock:
         return self.now
 
 
+# --- Oracles ---
+
+
 def sets(names):
     """Return the training, validation and test sets, each (images, labels)."""
     return [
-        (names[f"X_{part}"], names[f"y_{part}"])
-        for part in ("train", "valid", "test")
+        (names[f"X_{part}"], names[f"y_{part}"]) for part in ("train", "valid", "test")
     ]
 
 
@@ -142,10 +192,7 @@ def textbook_sgd(train, learning_rate, batch_size, epochs, seed=0):
     history = []
     for _ in range(epochs):
         for start in rng.permutation(np.arange(0, len(X), batch_size)):
-            x, truth = (
-                X[start : start + batch_size],
-                y[start : start + batch_size],
-            )
+            x, truth = X[start : start + batch_size], y[start : start + batch_size]
             E = np.exp((x @ W + b).astype(float))  # overflows above 709 only
             error = E / E.sum(axis=1, keepdims=True) - np.eye(10)[truth]
             W = (W - learning_rate * x.T @ error / len(x)).astype(np.float32)
@@ -157,34 +204,3 @@ def textbook_sgd(train, learning_rate, batch_size, epochs, seed=0):
 def best_of(history, chosen_on):
     """Return the (W, b) that is best on a set; of several, the first."""
     return history[np.argmax([score(*chosen_on, W, b)[1] for W, b in history])]
-
-
-def needs(program, packages):
-    """Skip where the program is not installed; CI must have it."""
-    if not shutil.which(program):
-        message = f"{program} is missing (Debian: apt install {packages})"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-
-
-def copy_checkout(folder):
-    """Return a copy of the repository, set up with the packages of this one.
-
-    It lies in a path with a space.
-    """
-    copy = folder / "a copy"
-    hidden = (".git", ".venv", ".bench", ".uv", ".home", ".theano", ".*_*")
-    left_out = shutil.ignore_patterns(*hidden, "__pycache__", "*.html", "*.zip")
-    shutil.copytree(ROOT, copy, ignore=left_out)
-    (copy / ".venv").mkdir()
-    for entry in (ROOT / ".venv").iterdir():
-        (copy / ".venv" / entry.name).symlink_to(entry)
-    (ROOT / ".theano").mkdir(exist_ok=True)  # what is compiled already
-    (copy / ".theano").symlink_to(ROOT / ".theano")
-    # For tools/setup.sh it is ready, whatever is being tried with its files.
-    tools = copy / "tools"
-    made_from = [tools / "setup.sh", tools / "requirements.lock"]
-    (copy / ".venv" / ".ready").unlink(missing_ok=True)
-    (copy / ".venv" / ".ready").write_text(
-        "".join(path.read_text("utf-8") for path in made_from), "utf-8"
-    )
-    return copy
