@@ -21,8 +21,10 @@ from numpy.testing import assert_allclose
 
 DERIVATION = ROOT / "derivation" / "derivation.tex"
 BODY = DERIVATION.read_text("utf-8").split(r"\begin{document}")[1]
-# In the derivation a twin may go on in the next line, `%   = ...`.
-TEXTS = [re.sub(r"\n%\s+(?!holds)", " ", BODY), *(cell.source for cell in TEXT)]
+TEXTS = [  # a twin may go on in the next line, `%   = ...`, in the notebook `   = ...`
+    re.sub(r"\n(?:%  +|  +(?== ))", " ", text)
+    for text in (BODY, *(cell.source for cell in TEXT))
+]
 TWIN = re.compile(r"^(?:%|<!--) holds ?([a-z ]*): (.*?)(?: *-->)?$", re.MULTILINE)
 TWINS = [twin for text in TEXTS for twin in TWIN.findall(text)]
 FORMULA = re.compile(
@@ -44,7 +46,7 @@ def test_each_displayed_formula_has_its_twin(formula, comment):
     # A sign is what gets lost: each minus of a formula is a minus of its twin.
     signs = re.sub(r"\\(?:label|text)\{.*?\}|&&.*", "", formula).count("-")
     assert signs == "".join(twins).replace("<-", "").count("-"), (
-        f"This formula and its twin differ in a minus sign:\n{formula}\n{twins}"
+        f"Formula and twin differ in a minus sign, correct one:\n{formula}\n{twins}"
     )
 
 
@@ -177,7 +179,7 @@ def test_each_twin_holds(place, statement):
             continue
         sides = [eval(side, here) for side in re.split(" [=≈] ", equation)]
         left, *others = (value(side, numbers) for side in sides)
-        assert others, f"A twin is one line, `left = right`, not: {statement}"
+        assert others, f"A twin is `left = right`, not: {statement}"
         for right in others:
             assert right.shape == left.shape, wrong
             assert_allclose(right, left, 1e-10, precision, err_msg=wrong)
@@ -189,9 +191,11 @@ def test_each_update_lowers_the_loss(rule):
     names = model(4, 3, 2)
     name, new = rule.split(" <- ")
     old = {"W": names["W"], "b": names["b"]}
-    after = names["loss"](**old | {name: eval(new, names.copy())})
-    numbers = numbers_at("", names)
-    assert value(after, numbers) < value(names["Loss"], numbers)
+    moved = names["loss"](**old | {name: eval(new, names.copy())})
+    before, after = (
+        value(each, numbers_at("", names)) for each in (names["Loss"], moved)
+    )
+    assert after < before, f"This update does not lower the loss: {rule}"
 
 
 # --- The text beside the formulas ---
@@ -200,10 +204,13 @@ def test_shapes_in_the_tables_of_symbols():
     names, sizes = model(4, 3, 2), {"784": 4, "d": 4, "10": 3, "K": 3, "N": 2, "1": 1}
     row = r"^(?:\| )?\$\\?(?:mathbf\{)?(\w+)\}?('?)(.*)"
     shape = r"[|&] \$?(\w+) (?:×|\\times) (\w+)\$? (?=[|&\\])"
+    wrong = "Correct the shape in this row of the table, it is not that of the model"
     for symbol, prime, cells in re.findall(row, "\n".join(TEXTS), re.MULTILINE):
         name = symbol.replace("bias", "b") + prime.replace("'", "_true")
         for size in re.findall(shape, cells) if name in names else []:
-            assert tuple(map(sizes.get, size)) == np.shape(names[name]), name + cells
+            assert tuple(map(sizes.get, size)) == np.shape(names[name]), (
+                f"{wrong}: {name}{cells}"
+            )
 
 
 @pytest.mark.parametrize("code", re.findall(r"\\verb\|(.*?)\|", BODY))
