@@ -42,8 +42,11 @@ submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID
 derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	$(PYTHON) tools/build_derivation.py
 
-bench: .venv/.ready .bench/.ready  ## time the levels and their peers (about 5 minutes, Linux on x86-64)
-	HOME="$$PWD/.home" $(PYTHON) tools/bench.py
+# PyTorch's build without CUDA is not on PyPI.
+bench: .venv/.ready  ## time the levels and their peers (about 5 minutes, Linux on x86-64)
+	.uv/bin/uv run --no-config --python $(PYTHON) --find-links \
+	    '$(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),https://download.pytorch.org/whl/cpu/torch/)' \
+	    --script tools/bench.py
 
 # uv reads pyproject.toml here, and no uv.toml of the user.
 lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
@@ -56,12 +59,3 @@ clean:  ## remove the environment and the caches
 
 .venv/.ready: always
 	@sh tools/setup.sh
-
-# pip, because uv would look for torch on PyPI only.
-.bench/.ready: tools/bench-requirements.lock .venv/.ready
-	rm -rf .bench
-	.uv/bin/uv --quiet --no-config venv --python $(PYTHON) .bench
-	.uv/bin/python -m pip --python .bench install -qq --no-user --target= --retries 0 \
-	    --find-links https://download.pytorch.org/whl/cpu/torch/ \
-	    --require-hashes -r tools/bench-requirements.lock
-	touch $@
