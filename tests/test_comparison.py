@@ -184,7 +184,9 @@ def test_confusion_and_trust_are_counted_on_the_validation_set(executed):
     Z = (X @ names["best"]["W"] + names["best"]["b"].T).astype(float)
     predicted = Z.argmax(axis=1)
     certainty = np.exp(Z.max(axis=1) - np.logaddexp.reduce(Z, axis=1))
-    pairs = [[np.sum((y == i) & (predicted == j)) for j in range(10)] for i in range(10)]
+    pairs = [
+        [np.sum((y == i) & (predicted == j)) for j in range(10)] for i in range(10)
+    ]
     assert_array_equal(names["confusion"], pairs)
 
     true, guess, times, digit, missed = numbers(shown["learned-confusion"].printed)

@@ -71,7 +71,9 @@ def test_sweep_plot_marks_the_best_rate_and_losses_worse_than_guessing(executed)
         assert_equal(star.get_xydata(), [(best["learning_rate"], best[key])])
     ax = figure.axes[1]
     (crosses,) = (line for line in ax.lines if line.get_marker() == "X")
-    worse = [run for run, factor in zip(runs, factors, strict=False) if not factor < 1.01]
+    worse = [
+        run for run, factor in zip(runs, factors, strict=False) if not factor < 1.01
+    ]
     assert_equal(crosses.get_xydata(), [(r["learning_rate"], r["loss"]) for r in worse])
     assert any(np.allclose(line.get_ydata(), np.log(10)) for line in ax.lines)
 

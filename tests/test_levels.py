@@ -71,9 +71,7 @@ def test_keras_model_is_the_one_of_the_assignment(level_1):
 
 def test_keras_learns_from_one_hot_rows(level_1):
     for part in ("train", "valid"):
-        assert_array_equal(
-            level_1[f"Y_{part}"], np.eye(10)[level_1[f"y_{part}"]]
-        )
+        assert_array_equal(level_1[f"Y_{part}"], np.eye(10)[level_1[f"y_{part}"]])
 
 
 def test_keras_takes_the_steps_of_the_textbook(level_1):
@@ -329,7 +327,9 @@ def test_sweep_tries_every_rate_and_reports_the_best_on_validation(executed):
     assert_allclose(names["Lr"], [10.0**k for k in range(-10, 3)])
     runs = names["runs"]
     assert [run["learning_rate"] for run in runs] == list(names["Lr"])
-    losses, accuracies = zip(*(score(*valid, r["W"], r["b"]) for r in runs), strict=True)
+    losses, accuracies = zip(
+        *(score(*valid, r["W"], r["b"]) for r in runs), strict=True
+    )
     assert_allclose([run["loss"] for run in runs], losses, rtol=1e-4)
     assert_allclose([run["accuracy"] for run in runs], accuracies, rtol=1e-4)
     assert_allclose(shown.column("rate"), names["Lr"])
