@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 from conftest import (
-    LEVEL_3,
     ROOT,
     best_of,
     cells_of,
