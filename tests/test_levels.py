@@ -287,7 +287,7 @@ def test_first_try_is_one_epoch_of_the_textbook(executed):
         {"learning_rate": float("inf")},
         {"batch_size": 0},
         {"batch_size": 2.5},
-        {"epochs": 1},  # has nothing to tell the start-up from
+        {"epochs": 2},  # cannot tell an epoch from the start-up
         {"epochs": 9.5},
     ],
 )
