@@ -50,9 +50,8 @@ derivation:  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	    "latexmk texlive-latex-recommended texlive-latex-extra lmodern" >&2; exit 1; }
 	rm -rf derivation/build
 	@cd derivation; max_print_line=1000 latexmk -norc -pdf -interaction=nonstopmode \
-	    -outdir=build derivation >/dev/null
-	@! grep -E "^! |Warning: |^Overfull |^Missing character: " \
-	    derivation/build/derivation.log >&2
+	    -outdir=build derivation >/dev/null 2>&1; \
+	! grep -E "^! |^l\.|Warning: |^Overfull |^Missing char" build/derivation.log >&2
 	mv derivation/build/derivation.pdf derivation
 
 bench: setup .bench/.ready  ## time the levels and their peers (5 minutes, Linux on x86-64)

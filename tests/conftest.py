@@ -164,27 +164,3 @@ def needs(program, packages):
     if not shutil.which(program):
         message = f"{program} is missing (Debian: apt install {packages})"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-
-
-def copy_checkout(folder):
-    """Return a copy of the repository, set up with the packages of this one.
-
-    It lies in a path with a space.
-    """
-    copy = folder / "a copy"
-    hidden = (".git", ".venv", ".bench", ".uv", ".home", ".theano", ".*_*")
-    left_out = shutil.ignore_patterns(*hidden, "__pycache__", "*.html", "*.zip")
-    shutil.copytree(ROOT, copy, ignore=left_out)
-    (copy / ".venv").mkdir()
-    for entry in (ROOT / ".venv").iterdir():
-        (copy / ".venv" / entry.name).symlink_to(entry)
-    (ROOT / ".theano").mkdir(exist_ok=True)  # what is compiled already
-    (copy / ".theano").symlink_to(ROOT / ".theano")
-    # For tools/setup.sh it is ready, whatever is being tried with its files.
-    tools = copy / "tools"
-    made_from = [tools / "setup.sh", tools / "requirements.lock"]
-    (copy / ".venv" / ".ready").unlink(missing_ok=True)
-    (copy / ".venv" / ".ready").write_text(
-        "".join(path.read_text("utf-8") for path in made_from), "utf-8"
-    )
-    return copy

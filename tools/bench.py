@@ -219,9 +219,7 @@ def train(function, python, seed, images=IMAGES):
     """
     command = [python, __file__, function.__name__, str(seed), str(images)]
     # Level 2 keeps its compiled code in the folder where it runs.
-    process = subprocess.run(
-        command, env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.PIPE
-    )
+    process = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.PIPE)
     if process.returncode:
         sys.exit(f"The contender {function.__name__} failed: see above.")
     return Training(*json.loads(process.stdout))

@@ -16,9 +16,11 @@ from pathlib import Path
 
 try:
     import nbformat
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpecManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
-    from traitlets.config import Config
+    from zmq import ZMQError
 except KeyboardInterrupt:  # these take two seconds
     sys.exit("Interrupted before the first cell.")
 
@@ -47,8 +49,8 @@ def main(root=ROOT):
         if path.read_bytes() != before:
             raise RuntimeError("Another program has changed it meanwhile. Run again.")
         write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
-    # A kernel that dies is a RuntimeError.
-    except (CellExecutionError, RuntimeError, OSError, KeyboardInterrupt) as error:
+    # A kernel that dies is a RuntimeError, one that cannot be reached a ZMQError.
+    except (RuntimeError, ZMQError, OSError, KeyboardInterrupt) as error:
         reason = str(error)
         if not sys.stderr.isatty():
             reason = re.sub(r"\x1b\[[\d;]*m", "", reason)  # the traceback's colours
@@ -63,11 +65,13 @@ def read_notebook(path):
         text = path.read_text("utf-8-sig")
         notebook = nbformat.v4.upgrade(nbformat.reads(text, as_version=4))
         nbformat.validate(notebook)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
+    except Exception as error:  # nbformat raises whatever the content makes it trip on
         sys.exit(f"{path} cannot be read: {str(error).splitlines()[0]}")
     for cell in notebook.cells:
         if cell.source.count("<!--=") != len(MARKER.findall(cell.source)):
-            sys.exit(f"{path}: in the cell {cell.id} a <!--= lacks its --> or <!--/-->.")
+            sys.exit(
+                f"{path}: in the cell {cell.id} a <!--= lacks its --> or <!--/-->."
+            )
     return notebook
 
 
@@ -75,32 +79,30 @@ def execute(notebook, root, home):
     """Run all cells in a fresh kernel, whose home is `home`, and fill the markers."""
     environment = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k)}
     environment |= {"HOME": home, "TMPDIR": home, "PYTHONNOUSERSITE": "1"}
-    settings = {
-        "KernelManager": {
-            "connection_file": f"{home}/kernel.json",
-            "transport_encryption": "auto",
-        },
-        "KernelSpecManager": {"kernel_dirs": []},  # only this Python's own kernel
-    }
+    kernel = AsyncKernelManager(
+        kernel_name=KERNEL["name"],
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # none of the user's
+        transport="ipc",
+        connection_file=f"{home}/kernel.json",
+    )
     client = NotebookClient(
         notebook,
-        kernel_name=KERNEL["name"],
+        km=kernel,
         timeout=None,
         record_timing=False,
         coalesce_streams=True,
         shutdown_kernel="immediate",
         on_cell_executed=refuse_long_lines,
         resources={"metadata": {"path": str(root)}},
-        config=Config(settings),
     )
-    with client.setup_kernel(env=environment):
+    with client.setup_kernel(env=environment, cleanup_kc=True):
         execute_cells(client)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = fill(cell, client)
         about = client.wait_for_reply(client.kc.kernel_info())["content"]
         # Jupyter would interrupt it first, and a child that a cell has left complain.
-        os.killpg(client.km.provisioner.pgid, signal.SIGKILL)
+        os.killpg(kernel.provisioner.pgid, signal.SIGKILL)
     notebook.metadata.language_info = about["language_info"]
     notebook.metadata.kernelspec = KERNEL
 
