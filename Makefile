@@ -4,7 +4,7 @@ UV := .uv/uv-0.13.9
 PYTHON := .venv/bin/python
 OURS := hw1.ipynb data tools tests
 
-# Of the user's settings for Python, pip and uv only these pass: where packages come from.
+# Of the user's settings for Python, pip, uv only these pass: where packages come from.
 SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_PROXY \
     PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT PIP_DEFAULT_TIMEOUT UV_DEFAULT_INDEX \
     UV_EXTRA_INDEX_URL UV_INDEX% UV_FIND_LINKS UV_INSECURE_HOST UV_KEYRING_PROVIDER \
@@ -42,7 +42,7 @@ lab: setup  ## open hw1.ipynb in JupyterLab
 html: setup  ## write hw1.html, the notebook as one file for a browser
 	$(PYTHON) tools/export_html.py
 
-submission: setup  ## execute it, write the zip to hand in: make submission ANDREW_ID=jdoe
+submission: setup  ## execute it, then write the zip: make submission ANDREW_ID=jdoe
 	$(PYTHON) tools/submission.py "$$ANDREW_ID"
 
 derivation:  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
@@ -54,7 +54,7 @@ derivation:  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	! grep -E "^! |^l\.|Warning: |^Overfull |^Missing char" build/derivation.log >&2
 	mv derivation/build/derivation.pdf derivation
 
-bench: setup .bench/.ready  ## time the levels and their peers (5 minutes, Linux on x86-64)
+bench: setup .bench/.ready  ## time the levels and their peers (Linux on x86-64)
 	HOME="$$PWD/.home" $(PYTHON) tools/bench.py
 
 # uv reads pyproject.toml here, and no uv.toml of the user.
@@ -69,13 +69,16 @@ clean:  ## remove the environment and the caches
 
 # .venv is made beside its place, then moved there: a set-up that is interrupted, or runs
 # twice at once, leaves no half of it. It keeps a copy of the lock that it was made from.
-READY := cmp -s tools/requirements.lock .venv/requirements.lock && $(PYTHON) -c ""
+# The smallest package shows whether its Python is there, and finds its packages.
+READY := cmp -s tools/requirements.lock .venv/requirements.lock && \
+    $(PYTHON) -c "import ruff" 2>/dev/null
 SYNC := $(UV) --quiet --no-config pip sync --require-hashes tools/requirements.lock
 setup: $(UV)
 	@$(READY) || { \
 	echo "set-up: installing Python 3.11 and the packages into .venv"; \
 	new=.venv-$$$$; trap "rm -rf $$new" EXIT; trap "exit 1" INT TERM; \
-	rm -rf .venv && mkdir -p .home && \
+	{ rm -rf .venv 2>/dev/null || { echo ".venv cannot be removed" >&2; false; }; } && \
+	mkdir -p .home && \
 	$(UV) --quiet --no-config venv --relocatable --python 3.11 $$new && \
 	{ $(SYNC) --python $$new --offline 2>/dev/null || $(SYNC) --python $$new; } && \
 	cp tools/requirements.lock $$new && { test -e .venv || mv $$new .venv; } || { \

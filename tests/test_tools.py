@@ -248,9 +248,10 @@ def checkout(tmp_path):
     (folder / "tools" / "run.py").write_text(NUMPY)
     files = {
         "numpy.py": "",
+        "ruff.py": "",
         "numpy-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: numpy\nVersion: 1",
         "numpy-1.dist-info/WHEEL": "Wheel-Version: 1.0",
-        "numpy-1.dist-info/RECORD": "numpy.py,,",
+        "numpy-1.dist-info/RECORD": "numpy.py,,\nruff.py,,",
     }
     wheel = tmp_path / "numpy-1-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as file:
@@ -305,8 +306,9 @@ def test_set_up_again_only_where_something_is_amiss(checkout):
     lock.write_text(lock.read_text() + "# another version\n")
     os.utime(lock, (1e9, 1e9))
     assert installs() and not installs()
-    (checkout / ".venv" / "bin" / "python").unlink()
-    assert installs() and not installs()
+    for part in "bin/python", "pyvenv.cfg":
+        (checkout / ".venv" / part).unlink()
+        assert installs() and not installs()
 
 
 def test_two_set_ups_at_once_end_well(checkout):
