@@ -1,61 +1,97 @@
 # `make` alone lists the commands.
 
+UV := .uv/uv-0.13.9
 PYTHON := .venv/bin/python
 OURS := hw1.ipynb data tools tests
 
-# Of the user's settings for Python, pip and uv only these pass: where packages come from.
-SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_TRUSTED_HOST \
-    PIP_PROXY PIP_CERT PIP_CLIENT_CERT PIP_DEFAULT_TIMEOUT UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL \
-    UV_INDEX% UV_FIND_LINKS UV_INSECURE_HOST UV_KEYRING_PROVIDER UV_NATIVE_TLS UV_SYSTEM_CERTS \
-    UV_HTTP_TIMEOUT UV_PYTHON_INSTALL_MIRROR UV_CACHE_DIR UV_OFFLINE
+# Of the user's settings for Python, pip, uv only these pass: where packages come from.
+SOURCES := PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_PROXY \
+    PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT PIP_DEFAULT_TIMEOUT UV_DEFAULT_INDEX \
+    UV_EXTRA_INDEX_URL UV_INDEX% UV_FIND_LINKS UV_INSECURE_HOST UV_KEYRING_PROVIDER \
+    UV_NATIVE_TLS UV_SYSTEM_CERTS UV_HTTP_TIMEOUT UV_PYTHON_INSTALL_MIRROR \
+    UV_CACHE_DIR UV_OFFLINE
 unexport $(filter-out $(SOURCES), $(filter PYTHON% PIP_% UV_%, $(.VARIABLES)))
+export UV_PYTHON_INSTALL_DIR := $(CURDIR)/.uv/python
 
-# Jupyter and uv keep files under $HOME: where it cannot be written, they get a folder here.
+# Jupyter and uv write to $HOME: where that is impossible, they get a folder here.
 ifeq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo writable),)
 export HOME := $(CURDIR)/.home
 endif
 
 .NOTPARALLEL: # `make -j run html` writes the page of the new notebook
-.PHONY: always help run test lab html submission derivation bench lock clean
+.PHONY: help setup run test lab html submission derivation bench lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.ready  ## execute hw1.ipynb from the first cell to the last, write its reports
+run: setup  ## execute hw1.ipynb from the first cell to the last, write its reports
 	$(PYTHON) tools/run.py
 
-test: .venv/.ready  ## check style, then prove the notebook, the data and the tools
+# The cells run in pytest's own process: HOME keeps the user's keras.json from them, and
+# with more threads the two processes would wait for each other.
+test: setup  ## check style, then prove the notebook, the data and the tools
 	$(PYTHON) -m ruff check $(OURS)
 	$(PYTHON) -m ruff format --check $(OURS)
-	HOME="$$PWD/.home" OMP_NUM_THREADS=1 $(PYTHON) -m pytest
+	HOME="$$PWD/.home" OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
-# In a container root is the only user. The other options undo what the user's Jupyter may say.
-lab: .venv/.ready  ## open hw1.ipynb in JupyterLab
-	$(PYTHON) -m jupyterlab --allow-root --ServerApp.ip=localhost --ServerApp.root_dir=. hw1.ipynb
+# In a container root is the only user. The rest undoes what the user's Jupyter may say.
+lab: setup  ## open hw1.ipynb in JupyterLab
+	$(PYTHON) -m jupyterlab --allow-root --ServerApp.ip=localhost \
+	    --ServerApp.root_dir=. hw1.ipynb
 
-html: .venv/.ready  ## write hw1.html, the notebook as one file for a browser
+html: setup  ## write hw1.html, the notebook as one file for a browser
 	$(PYTHON) tools/export_html.py
 
-submission: .venv/.ready  ## write the zip to hand in: make submission ANDREW_ID=jdoe
+submission: setup  ## execute it, then write the zip: make submission ANDREW_ID=jdoe
 	$(PYTHON) tools/submission.py "$$ANDREW_ID"
 
-derivation: .venv/.ready  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
-	$(PYTHON) tools/build_derivation.py
+derivation:  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
+	@command -v latexmk >/dev/null || { echo "latexmk is missing. On Debian: apt install" \
+	    "latexmk texlive-latex-recommended texlive-latex-extra lmodern" >&2; exit 1; }
+	rm -rf derivation/build
+	@cd derivation; max_print_line=1000 latexmk -norc -pdf -interaction=nonstopmode \
+	    -outdir=build derivation >/dev/null 2>&1; \
+	! grep -E "^! |^l\.|Warning: |^Overfull |^Missing char" build/derivation.log >&2
+	mv derivation/build/derivation.pdf derivation
 
-# PyTorch's build without CUDA is not on PyPI.
-bench: .venv/.ready  ## time the levels and their peers (about 5 minutes, Linux on x86-64)
-	.uv/bin/uv run --no-config --python $(PYTHON) --find-links \
+# The script names its packages, and uv installs them. PyTorch without CUDA is not on PyPI.
+bench: setup  ## time the levels and their peers (5 minutes, Linux on x86-64)
+	$(UV) run --no-config --python $(PYTHON) --find-links \
 	    '$(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),https://download.pytorch.org/whl/cpu/torch/)' \
 	    --script tools/bench.py
 
 # uv reads pyproject.toml here, and no uv.toml of the user.
-lock: .venv/.ready  ## resolve requirements.txt and tools/requirements.txt anew
-	XDG_CONFIG_HOME=/dev/null .uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+lock: setup  ## resolve requirements.txt and tools/requirements.txt anew
+	XDG_CONFIG_HOME=/dev/null $(UV) pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --custom-compile-command "make lock" \
 	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
 clean:  ## remove the environment and the caches
-	rm -rf .venv .bench .uv .home .theano .pytest_cache .ruff_cache .ipynb_checkpoints
+	rm -rf .venv .uv .home .theano .pytest_cache .ruff_cache .ipynb_checkpoints \
+	    derivation/build
 
-.venv/.ready: always
-	@sh tools/setup.sh
+# With nothing to do these two take a fraction of a second, and no network.
+SYNC := $(UV) --no-config pip sync --python .venv --require-hashes tools/requirements.lock
+setup: $(UV)
+	@mkdir -p .home
+	@{ $(UV) --quiet --no-config venv --allow-existing --python 3.11 .venv && \
+	    { $(SYNC) --quiet --offline 2>/dev/null || $(SYNC); }; } || { \
+	echo "set-up: see above. Check the network and the disk, install Python 3.11 if it" \
+	    "is missing (Debian: apt install python3.11-dev), then run make again." >&2; \
+	exit 1; }
+
+# uv is a single program: the environment that pip puts it into can go.
+$(UV):
+	@for python in python3 python3.11; do $$python -c "import ensurepip, sys; \
+	    sys.exit(sys.version_info < (3, 8))" 2>/dev/null && break; done || { \
+	echo "set-up: neither python3 nor python3.11 is a Python 3.8 or newer with venv." \
+	    "Install one (Debian: apt install python3-venv), then run make again." >&2; \
+	exit 1; }; \
+	echo "set-up: installing uv"; \
+	new=.uv/new-$$$$; trap "rm -rf $$new" EXIT; trap "exit 1" INT TERM; \
+	$$python -m venv $$new && \
+	$$new/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 \
+	    --no-user --target= --only-binary :all: $(subst -,==,$(@F)) && \
+	mv $$new/bin/uv $@ || { \
+	echo "set-up: uv cannot be installed from PyPI (see above). Check the network and" \
+	    "the disk, then run make again." >&2; exit 1; }

@@ -1,27 +1,21 @@
 """Write hw1.html: the notebook as one web page, without Jupyter or a network.
 
-The figures stand in the page, and its formulas are MathML, which browsers draw
-by themselves. nbconvert's own page would load scripts from the network.
+The figures stand in the page, and its formulas are MathML, which browsers draw by
+themselves. nbconvert's own page would load scripts from the network.
 """
 
+import re
 import sys
 
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from run import (
-    NOTEBOOK,
-    ROOT,
-    UNREADABLE,
-    name_of,
-    read_notebook,
-    write_atomically,
-)
+from run import ROOT, read_notebook, write_atomically
 
-PAGE = ROOT / "hw1.html"
-# JupyterLab's look without its scripts, with lines short enough to read, and
-# with the descriptions of the figures, which nbconvert leaves out.
+# JupyterLab's look without its scripts. All begins at one left edge, so there are no
+# prompts, and lines are short enough to read. The code of cells with Jupyter's tag
+# hide-input is folded. Figures get their descriptions, which nbconvert leaves out.
 TEMPLATE = """\
 {%- extends "lab/index.html.j2" -%}
 {%- block html_head_js %}{% endblock -%}
@@ -30,10 +24,22 @@ TEMPLATE = """\
 {%- block html_head_css -%}
 <style>
 main { max-width: 60rem; margin: auto; }
+.jp-Notebook .jp-Collapser { display: none; }
+.jp-Notebook .jp-RenderedHTMLCommon, .jp-Notebook .jp-OutputArea-output {
+  margin: 0; padding: 0; }
+.jp-Notebook .jp-RenderedHTMLCommon table { margin-left: 0; }
+summary { color: #555; cursor: pointer; }
 math { font-size: 115%; }
 /* Few browsers know the attribute. */
 [mathvariant="bold"] { font-weight: bold; }
 </style>
+{%- endblock -%}
+{%- block input_group -%}
+{%- if "hide-input" in cell.metadata.get("tags", []) -%}
+<details><summary>code</summary>{{ super() }}</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
 {%- endblock -%}
 {%- block data_png scoped -%}
 {%- set alt = output | get_metadata("alt", "image/png") -%}
@@ -45,11 +51,11 @@ math { font-size: 115%; }
 
 def mathml(formula, display):
     """Return a formula of TeX as MathML that looks as TeX would set it."""
-    # Browsers shrink a prime in the exponent until it is hardly seen. It needs
-    # no exponent, because its glyph is a raised one.
-    html = convert(formula.replace("'", r"\prime "), display=display)
+    # Browsers shrink a prime in the exponent until it is hardly seen. It needs no
+    # exponent, because its glyph is a raised one. In a text it is an apostrophe.
+    formula = re.sub(r"(\\text{[^}]*})|'", lambda m: m[1] or r"\prime ", formula)
     # The space of TeX around a function: log 10, not log10.
-    return html.replace(
+    return convert(formula, display=display).replace(
         "<mi>log</mi>", '<mo lspace="0.167em" rspace="0.167em">log</mo>'
     )
 
@@ -70,45 +76,44 @@ class MathRenderer(IPythonRenderer):
         return mathml(body, "inline")
 
 
-def markdown2html(cell):
-    """Return a Markdown cell as HTML; raise ValueError where it cannot be."""
+@pass_context
+def markdown2html(context, source):
+    """Return Markdown, of a cell or of an output, as HTML; ValueError if it is bad."""
+    cell = context["cell"]
     renderer = MathRenderer(escape=False, attachments=cell.get("attachments"))
     try:
-        return MarkdownWithMath(renderer).render(cell.source)
+        return MarkdownWithMath(renderer).render(source)
     # The errors of latex2mathml and nbconvert have no other common ancestor.
     except Exception as error:
         raise ValueError(
-            f"{name_of(cell)} cannot be shown ({type(error).__name__} {error})"
-            ": mend its formula or its picture"
+            f"the cell {cell.id} cannot be shown ({type(error).__name__} {error}): "
+            "mend its formula or its picture"
         ) from None
-
-
-@pass_context
-def current_cell_as_html(context, source):
-    """Return the Markdown cell that nbconvert is at as HTML."""
-    return markdown2html(context["cell"])
 
 
 def export(notebook):
     """Return the page, whose title is the notebook's first line."""
-    filters = {"markdown2html": current_cell_as_html}
-    exporter = HTMLExporter(raw_template=TEMPLATE, filters=filters)
+    exporter = HTMLExporter(
+        raw_template=TEMPLATE,
+        filters={"markdown2html": markdown2html},
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
     first = notebook.cells[0].source if notebook.cells else ""
     metadata = {"name": first.partition("\n")[0].strip("# ")}
     return exporter.from_notebook_node(notebook, {"metadata": metadata})[0]
 
 
-def main():
-    """Write the page; return the exit status."""
+def main(root=ROOT):
+    """Write the page; SystemExit with a sentence if that fails."""
+    page = root / "hw1.html"
     try:
-        page = export(read_notebook(NOTEBOOK))
-        write_atomically(PAGE, page.encode())
-    except UNREADABLE as error:
-        print(f"{PAGE} cannot be written: {error}", file=sys.stderr)
-        return 1
-    print(f"wrote {PAGE}")
-    return 0
+        text = export(read_notebook(root / "hw1.ipynb"))
+        write_atomically(page, text.encode())
+    except (ValueError, OSError) as error:
+        sys.exit(f"{page} cannot be written: {error}")
+    print(f"wrote {page}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,19 +1,14 @@
-"""Execute hw1.ipynb and fill its report cells and the tables of results.
+"""Execute hw1.ipynb and fill its report cells and its table of results.
 
-A Markdown cell, and README.md, may hold `<!--= expression -->value<!--/-->`.
-After the last cell every expression is evaluated in the notebook's own kernel,
-and its `str` replaces the value. A digest in each cell's metadata lets
-`make submission` notice what was changed afterwards. Files are written only
-when everything has succeeded.
+A Markdown cell may hold `<!--= expression -->value<!--/-->`. After the last cell every
+expression is evaluated in the notebook's own kernel, and its `str` replaces the value.
+The notebook is written once everything has succeeded, and nothing else ever is.
 """
 
 import ast
-import base64
-import hashlib
-import json
 import os
 import re
-import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -21,220 +16,156 @@ from pathlib import Path
 
 try:
     import nbformat
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpecManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
-    from traitlets.config import Config
     from zmq import ZMQError
 except KeyboardInterrupt:  # these take two seconds
-    sys.exit("Interrupted before the first cell: nothing was changed.")
+    sys.exit("Interrupted before the first cell.")
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "hw1.ipynb"
-README = ROOT / "README.md"
-# README's picture: the figure of this cell.
-PICTURE = ROOT / "tools" / "result.png"
-PICTURE_CELL = "comparison-orders-plot"
-HOME = ROOT / ".home"  # the kernel's: matplotlib keeps its list of fonts there
 MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
-SPEC = {
-    "name": "python3",
+# What the kernel inherits from the user: where programs are, and how text is encoded.
+# No setting of Python, Jupyter, matplotlib, Keras or Theano reaches it.
+INHERITED = re.compile("PATH|LANG|LC_.*")
+LONGEST_LINE = 100_000  # characters; nbclient takes seconds for it, hours for a million
+# As JupyterLab stores it, so that opening the notebook there changes nothing.
+KERNEL = {
     "display_name": "Python 3 (ipykernel)",
     "language": "python",
+    "name": "python3",
 }
-# What the kernel inherits from the user: where programs are, and how text is
-# encoded. No setting of Python, Jupyter, matplotlib, Keras, Theano reaches it.
-INHERITED = {"PATH", "LANG", "LC_ALL", "LC_CTYPE"}
-# What reading a notebook raises.
-UNREADABLE = ValueError, nbformat.ValidationError, OSError
 
 
-def main():
-    """Execute, then write; return the exit status."""
-    # The largest first: where it fits, all will.
-    paths = NOTEBOOK, PICTURE, README
+def main(root=ROOT):
+    """Execute the notebook, then write it; SystemExit with a sentence if that fails."""
+    path = root / "hw1.ipynb"
+    notebook = read_notebook(path)
+    before = path.read_bytes()
     try:
-        for path in paths:
-            folder = path.resolve().parent
-            if not os.access(folder, os.W_OK):
-                raise RuntimeError(f"Nothing can be written to {folder}.")
-        before = [bytes_of(path) for path in paths]
-        notebook = read_notebook(NOTEBOOK)
-        readme = execute(notebook, README.read_text("utf-8"))
-        picture = figure(notebook, PICTURE_CELL)
-        for path, old in zip(paths, before, strict=True):
-            if bytes_of(path) != old:
-                raise RuntimeError(
-                    f"{path} has changed since this run began, by another run "
-                    "or in an editor. Run again."
-                )
-        text = nbformat.writes(notebook) + "\n"
-        new = text.encode(), picture, readme.encode()
-        for path, content in zip(paths, new, strict=True):
-            write_atomically(path, content)
-    # A kernel that dies is a RuntimeError; without free file handles, ZMQError.
-    except (CellExecutionError, RuntimeError, ZMQError, *UNREADABLE) as error:
-        print(f"{error}\n\n{NOTEBOOK} was left as it was.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{NOTEBOOK} was left as it was.", file=sys.stderr)
-        return 130
-    print(f"wrote {NOTEBOOK}")
-    return 0
+        with tempfile.TemporaryDirectory(prefix="hw1-") as home:
+            execute(notebook, root, home)
+        if path.read_bytes() != before:
+            raise RuntimeError("Another program has changed it meanwhile. Run again.")
+        write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
+    # A kernel that dies is a RuntimeError, one that cannot be reached a ZMQError.
+    except (RuntimeError, ZMQError, OSError, KeyboardInterrupt) as error:
+        reason = str(error)
+        if not sys.stderr.isatty():
+            reason = re.sub(r"\x1b\[[\d;]*m", "", reason)  # the traceback's colours
+        sys.exit(f"{reason}\n\n{path} was left as it was.".lstrip())
+    print(f"wrote {path}")
 
 
 def read_notebook(path):
-    """Return the notebook, each cell with an id; raise one of UNREADABLE."""
-    text = path.read_text("utf-8")
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("<<<<<<< "):
-            raise ValueError(
-                f"{path} has conflict markers of git, the first in line "
-                f"{number}. Resolve the conflict."
-            )
-    # Older Jupyters, and Colab, save no ids.
-    return nbformat.v4.upgrade(nbformat.reads(text, as_version=4))
-
-
-def bytes_of(path):
-    """Return the bytes of the file, or None where there is none."""
-    return path.read_bytes() if path.exists() else None
-
-
-def execute(notebook, readme):
-    """Run all cells in a fresh kernel, fill the markers; return the `readme`.
-
-    Raises CellExecutionError where a cell fails, and RuntimeError where the
-    kernel dies or a marker's expression fails. Which cell it was is printed.
-    """
-    with tempfile.TemporaryDirectory(prefix="hw1-") as temporary:
-        HOME.mkdir(exist_ok=True)
-        own = {"HOME": str(HOME), "TMPDIR": temporary, "PYTHONNOUSERSITE": "1"}
-        for name in os.environ.keys() & INHERITED:
-            own[name] = os.environ[name]
-        # Jupyter reads some of its settings here, before the kernel starts.
-        os.environ.clear()
-        os.environ.update(own)
-        client = NotebookClient(
-            notebook,
-            kernel_name=SPEC["name"],
-            timeout=None,
-            resources={"metadata": {"path": str(ROOT)}},
-            record_timing=False,
-            coalesce_streams=True,
-            shutdown_kernel="immediate",  # nothing is left to do
-            config=Config(KernelManager={"transport_encryption": "auto"}),
-        )
-        with client.setup_kernel():
-            execute_cells(client)
-            about = client.wait_for_reply(client.kc.kernel_info())["content"]
-            for cell in notebook.cells:
-                if cell.cell_type == "markdown":
-                    cell.source = fill(cell.source, client)
-            readme = fill(readme, client)
-    # As JupyterLab stores it, so that opening the notebook changes nothing.
-    notebook.metadata.language_info = about["language_info"]
-    notebook.metadata.kernelspec = SPEC
+    """Return the notebook, each cell with an id; SystemExit with a sentence if bad."""
+    try:
+        # Some editors put a byte order mark in front, some Jupyters save no ids.
+        text = path.read_text("utf-8-sig")
+        notebook = nbformat.v4.upgrade(nbformat.reads(text, as_version=4))
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises whatever the content makes it trip on
+        sys.exit(f"{path} cannot be read: {str(error).splitlines()[0]}")
     for cell in notebook.cells:
-        cell.metadata.pop("digest", None)
-        if digest(cell):
-            cell.metadata.digest = digest(cell)
-    return readme
+        if cell.source.count("<!--=") != len(MARKER.findall(cell.source)):
+            sys.exit(
+                f"{path}: in the cell {cell.id} a <!--= lacks its --> or <!--/-->."
+            )
+    return notebook
+
+
+def execute(notebook, root, home):
+    """Run all cells in a fresh kernel, whose home is `home`, and fill the markers."""
+    environment = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k)}
+    environment |= {"HOME": home, "TMPDIR": home, "PYTHONNOUSERSITE": "1"}
+    kernel = AsyncKernelManager(
+        kernel_name=KERNEL["name"],
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # none of the user's
+        transport="ipc",
+        connection_file=f"{home}/kernel.json",
+    )
+    client = NotebookClient(
+        notebook,
+        km=kernel,
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,
+        shutdown_kernel="immediate",
+        on_cell_executed=refuse_long_lines,
+        resources={"metadata": {"path": str(root)}},
+    )
+    with client.setup_kernel(env=environment, cleanup_kc=True):
+        execute_cells(client)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = fill(cell, client)
+        about = client.wait_for_reply(client.kc.kernel_info())["content"]
+        # Jupyter would interrupt it first, and a child that a cell has left complain.
+        os.killpg(kernel.provisioner.pgid, signal.SIGKILL)
+    notebook.metadata.language_info = about["language_info"]
+    notebook.metadata.kernelspec = KERNEL
 
 
 def execute_cells(client):
     """Run the code cells in the kernel of `client`, saying when and which."""
-    cells = client.nb.cells
-    began = time.monotonic()
+    cells, began = client.nb.cells, time.monotonic()
     for i, cell in enumerate(cells):
         if cell.cell_type != "code":
             continue
-        if not cell.source.strip():  # an empty cell counts nowhere
-            cell.update(execution_count=None, outputs=[])
-            continue
-        place = f"cell {i + 1} of {len(cells)}, {name_of(cell)}"
+        place = f"cell {i + 1} of {len(cells)}, {cell.id}"
         print(f"{time.monotonic() - began:6.1f} s  {place}", flush=True)
+        cell.update(execution_count=None, outputs=[])  # an empty cell keeps these
         try:
             client.execute_cell(cell, i)
-        except (CellExecutionError, RuntimeError):
-            print(f"\nFailed in {place}:", file=sys.stderr)
-            raise
+        except (CellExecutionError, RuntimeError) as error:
+            raise RuntimeError(f"Failed in {place}:\n{error}") from None
         except KeyboardInterrupt:
-            print(f"\nInterrupted in {place}.", file=sys.stderr)
-            raise
+            raise KeyboardInterrupt(f"Interrupted in {place}.") from None
     print(f"{time.monotonic() - began:6.1f} s  all cells executed")
 
 
-def name_of(cell):
-    """Return the cell's id, and its first line, which a reader sees."""
-    return f"{cell.id} ({cell.source.strip().partition(chr(10))[0][:50]})"
+def refuse_long_lines(cell, **_):
+    """Raise RuntimeError if the cell has printed a line that would block nbclient."""
+    for output in cell.outputs:
+        longest = max(map(len, output.get("text", "").splitlines()), default=0)
+        if longest > LONGEST_LINE:
+            raise RuntimeError(
+                f"It prints a line of {longest:,} characters; {LONGEST_LINE:,} can be."
+            )
 
 
-def digest(cell):
-    """Return a digest of what a run leaves in a cell: outputs, or values.
-
-    None where it leaves nothing.
-    """
-    left = MARKER.findall(cell.source)
-    if cell.cell_type == "code" and cell.source.strip():
-        left = [cell.source, cell.outputs]
-    text = json.dumps(left, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if left else None
-
-
-def fill(text, client):
-    """Return `text` with each marker's value, asked of the kernel."""
+def fill(cell, client):
+    """Return the text of the cell with each marker's value, asked of the kernel."""
 
     def filled(match):
         expression = match[1].strip()
         asked = {"value": f"str({expression})"}
-        request = client.kc.execute(
-            "", store_history=False, user_expressions=asked
-        )
-        reply = client.wait_for_reply(request)["content"]
-        result = reply["user_expressions"]["value"]
-        if result["status"] != "ok":
-            raise RuntimeError(
-                f"The report's expression {expression} failed: "
-                f"{result['ename']}: {result['evalue']}"
-            )
-        value = ast.literal_eval(result["data"]["text/plain"])
+        request = client.kc.execute("", store_history=False, user_expressions=asked)
+        reply = client.wait_for_reply(request)["content"]["user_expressions"]["value"]
+        if reply["status"] != "ok":
+            why = f"{reply['ename']}: {reply['evalue']}"
+            raise RuntimeError(f"In {cell.id} the marker {expression} fails: {why}")
+        value = ast.literal_eval(reply["data"]["text/plain"])
         return f"<!--={match[1]}-->{value}<!--/-->"
 
-    return MARKER.sub(filled, text)
-
-
-def figure(notebook, cell_id):
-    """Return the bytes of the PNG that the cell displays.
-
-    Without such a cell (its id was lost), those of the old picture.
-    """
-    for cell in notebook.cells:
-        if cell.id == cell_id:
-            for output in cell.get("outputs", []):
-                if "image/png" in output.get("data", {}):
-                    return base64.b64decode(output.data["image/png"])
-            raise RuntimeError(f"The cell {cell_id} shows no figure.")
-    print(f"No cell is called {cell_id}: README's picture stays as it is.")
-    return PICTURE.read_bytes()
+    return MARKER.sub(filled, cell.source)
 
 
 def write_atomically(path, content):
-    """Write the bytes `content` to `path`, which always holds the old or these.
+    """Write the bytes to `path`, which always holds the old ones or these.
 
-    A file that is there keeps its mode; a new one obeys the umask. A symbolic
-    link stays one: the file that it leads to is written.
+    A symbolic link stays one: the file that it leads to is written.
     """
     path = path.resolve()
-    # git ignores this name.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # git ignores it
     try:
         temporary.write_bytes(content)
-        if path.exists():
-            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    main()
