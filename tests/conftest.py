@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
@@ -68,11 +69,17 @@ class Shown:
 
     def __init__(self, names, cell_id):
         self.tables, self.figures, output = [], [], io.StringIO()
-        names["show"] = lambda figure, alt: self.figures.append(figure)
-        names["table"] = lambda *lines: self.tables.append(lines)
+        names["show"], names["table"] = (
+            self.show,
+            lambda *lines: self.tables.append(lines),
+        )
         with contextlib.redirect_stdout(output):
             run_cells(names, cell_id)
         self.printed = output.getvalue()
+
+    def show(self, figure, alt):
+        self.figures.append(figure)
+        plt.close(figure)  # for pyplot, which counts them
 
     def column(self, word):
         """Return the numbers below the one heading with this word."""

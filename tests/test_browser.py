@@ -1,6 +1,6 @@
 """The learner's path in a real browser: `make lab`, *Run All Cells*, save.
 
-With two epochs instead of twenty, because test_whole_run.py has them all.
+With three epochs instead of twenty, because test_whole_run.py has them all.
 """
 
 import os
@@ -22,14 +22,14 @@ CONFIGURATION = 'c.ServerApp.root_dir = "/"\nc.ServerApp.ip = "0.0.0.0"\n'
 
 @pytest.fixture
 def folder(tmp_path):
-    """A copy of the project whose levels train for two epochs, yet without outputs."""
+    """A copy of the project whose levels train for three epochs, without outputs."""
     for name in ".venv", ".uv", "data", "tools", "Makefile":
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / ".theano", tmp_path / ".theano", symlinks=True)
     notebook = nbformat.read(ROOT / "hw1.ipynb", as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            source = cell.source.replace('"epochs": 20', '"epochs": 2')
+            source = re.sub('epochs("?[:=] ?)20', r"epochs\g<1>3", cell.source)
             cell.update(source=source, outputs=[], execution_count=None)
     nbformat.write(notebook, tmp_path / "hw1.ipynb")
     return tmp_path
@@ -87,7 +87,10 @@ def test_run_all_ends_without_an_error_and_is_saved_clean(folder, server, page):
         assert time.monotonic() < end, f"after five minutes: {counts}"
         time.sleep(1)
         page.locator(".jp-Notebook").press("Control+s")
-        after = nbformat.read(folder / "hw1.ipynb", as_version=4)
+        try:
+            after = nbformat.read(folder / "hw1.ipynb", as_version=4)
+        except nbformat.reader.NotJSONError:  # JupyterLab is just writing it
+            continue
         code = [cell for cell in after.cells if cell.cell_type == "code"]
         counts = [cell.execution_count for cell in code]
         for cell in code:

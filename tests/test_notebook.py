@@ -5,7 +5,6 @@ import dis
 import re
 from collections import defaultdict
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import (
@@ -108,7 +107,6 @@ def test_every_cell_can_be_run_again(executed):
         assert again.tables == first.tables, cell_id
         for figure, before in zip(again.figures, first.figures, strict=True):
             assert data_of(figure) == data_of(before), cell_id
-            plt.close(figure)
 
 
 def data_of(figure):
@@ -258,7 +256,7 @@ def test_helpers_show_what_they_are_given():
     lines = displayed.pop().data.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [cells[0], *cells[2:]] == [["a", "b"], ["1", "2"]]
-    figure = names["plt"].figure()
+    figure, _ = names["plt"].subplots()
     names["show"](figure, "a description")
     (image,) = displayed
     assert image.data.startswith(b"\x89PNG") and image.alt == "a description"
