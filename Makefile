@@ -32,7 +32,8 @@ run: setup  ## execute hw1.ipynb from the first cell to the last, write its repo
 test: setup  ## check style, then prove the notebook, the data and the tools
 	$(PYTHON) -m ruff check $(OURS)
 	$(PYTHON) -m ruff format --check $(OURS)
-	HOME="$$PWD/.home" OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	HOME="$$PWD/.home" OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile \
+	    --no-loadscope-reorder
 
 # In a container root is the only user. The rest undoes what the user's Jupyter may say.
 lab: setup  ## open hw1.ipynb in JupyterLab
@@ -70,11 +71,12 @@ clean:  ## remove the environment and the caches
 	rm -rf .venv .uv .home .theano .pytest_cache .ruff_cache .ipynb_checkpoints \
 	    derivation/build
 
-# With nothing to do these two take a fraction of a second, and no network.
+# With nothing to do these two take a fraction of a second, and no network. What Ctrl-C
+# leaves goes, because uv takes half a package for a whole one.
 SYNC := $(UV) --no-config pip sync --python .venv --require-hashes tools/requirements.lock
 setup: $(UV)
-	@mkdir -p .home
-	@{ $(UV) --quiet --no-config venv --allow-existing --python 3.11 .venv && \
+	@trap "rm -rf .venv; exit 1" INT TERM; mkdir -p .home; \
+	{ $(UV) --quiet --no-config venv --allow-existing --python 3.11 .venv && \
 	    { $(SYNC) --quiet --offline 2>/dev/null || $(SYNC); }; } || { \
 	echo "set-up: see above. Check the network and the disk, install Python 3.11 if it" \
 	    "is missing (Debian: apt install python3.11-dev), then run make again." >&2; \

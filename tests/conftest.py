@@ -32,6 +32,11 @@ def in_the_project():
     os.chdir(ROOT)
 
 
+def pytest_collection_modifyitems(items):
+    """Start with the slow tests: the two processes of `make test` then end together."""
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
+
+
 def needs(program, packages):
     """Skip where the program is not installed; CI must have it."""
     if not shutil.which(program):
