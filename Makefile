@@ -90,10 +90,10 @@ $(UV):
 	    "Install one (Debian: apt install python3-venv), then run make again." >&2; \
 	exit 1; }; \
 	echo "set-up: installing uv"; \
-	new=.uv/new-$$$$; trap "rm -rf $$new" EXIT; trap "exit 1" INT TERM; \
+	new=$$(mktemp -d); trap "rm -rf $$new" EXIT; trap "exit 1" INT TERM; \
 	$$python -m venv $$new && \
 	$$new/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 \
 	    --no-user --target= --only-binary :all: $(subst -,==,$(@F)) && \
-	mv $$new/bin/uv $@ || { \
+	mkdir -p .uv && mv $$new/bin/uv $@ || { \
 	echo "set-up: uv cannot be installed from PyPI (see above). Check the network and" \
 	    "the disk, then run make again." >&2; exit 1; }
