@@ -111,9 +111,13 @@ def loaded():
         for letter in "Xy":
             names[f"{letter}_{part}"] = names[f"{letter}_{part}"][:n]
     choose = names["choose"]
-    names["choose"] = lambda learning_rate, batch_size, epochs: choose(
-        learning_rate, batch_size, min(epochs, 6)
-    )
+
+    def choose_few_epochs(*values, **named):
+        parameters = choose(*values, **named)
+        *_, epochs = parameters  # whatever the key is called
+        return parameters | {epochs: min(parameters[epochs], 6)}
+
+    names["choose"] = choose_few_epochs
     return names
 
 
