@@ -55,11 +55,11 @@ derivation:  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 	! grep -E "^! |^l\.|Warning: |^Overfull |^Missing char" build/derivation.log >&2
 	mv derivation/build/derivation.pdf derivation
 
-# The script names its packages, and uv installs them. PyTorch without CUDA is not on PyPI.
+# The script names its packages, and uv installs them. PyTorch without CUDA lies here:
+TORCH := https://download.pytorch.org/whl/cpu/torch/
 bench: setup  ## time the levels and their peers (5 minutes, Linux on x86-64)
-	$(UV) run --no-config --python $(PYTHON) --find-links \
-	    '$(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),https://download.pytorch.org/whl/cpu/torch/)' \
-	    --script tools/bench.py
+	$(UV) run --no-config --python $(PYTHON) --script \
+	    --find-links '$(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(TORCH))' tools/bench.py
 
 # uv reads pyproject.toml here, and no uv.toml of the user.
 lock: setup  ## resolve requirements.txt and tools/requirements.txt anew
@@ -73,7 +73,8 @@ clean:  ## remove the environment and the caches
 
 # With nothing to do these two take a fraction of a second, and no network. What Ctrl-C
 # leaves goes, because uv takes half a package for a whole one.
-SYNC := $(UV) --no-config pip sync --python .venv --require-hashes tools/requirements.lock
+LOCK := tools/requirements.lock
+SYNC := $(UV) --no-config pip sync --python .venv --require-hashes $(LOCK)
 setup: $(UV)
 	@trap "rm -rf .venv; exit 1" INT TERM; mkdir -p .home; \
 	{ $(UV) --quiet --no-config venv --allow-existing --python 3.11 .venv && \
