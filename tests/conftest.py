@@ -30,6 +30,7 @@ matplotlib.use("agg")
 def in_the_project():
     """The cells look for the folders data and .theano where they run."""
     os.chdir(ROOT)
+    (ROOT / ".theano").mkdir(exist_ok=True)
 
 
 def pytest_collection_modifyitems(items):

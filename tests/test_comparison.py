@@ -148,6 +148,18 @@ def test_second_start_up_is_the_excess_of_the_first_epoch(executed):
     assert "Theano" in theano and numbers(theano) == [4]
 
 
+def test_epoch_with_fewer_steps_is_the_median_one(executed):
+    """The planted epochs take as many seconds as a batch has hundreds of images."""
+
+    def fit_model(learning_rate, batch_size, epochs):
+        return None, {"ticks": list(np.cumsum([0, 99, *[batch_size / 100] * 3]))}
+
+    printed = Shown(
+        executed.names | {"fit_model": fit_model}, "comparison-steps"
+    ).printed
+    assert [numbers(line) for line in printed.splitlines()] == [[250, 2.5], [2500, 25]]
+
+
 def test_share_of_the_products_is_that_of_the_median_round(executed):
     """Of two batches each; an epoch of `sgd` takes ten seconds."""
     clock = Clock()
