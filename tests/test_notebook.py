@@ -122,8 +122,11 @@ def data_of(figure):
 
 
 def own_and_read_names(source):
-    """Return the names that a cell defines, and those that it reads from others."""
-    own, read, imported = set(), set(), set()
+    """Return the names that a cell defines, and those that it reads from others.
+
+    What it imports does not count: it is the same wherever it is imported.
+    """
+    own, read, read_in_functions, imported = set(), set(), set(), set()
 
     def visit(code):
         for instruction in dis.get_instructions(code):
@@ -132,16 +135,15 @@ def own_and_read_names(source):
                 own.add(name)
             elif operation == "LOAD_NAME" and name not in own:
                 read.add(name)
-            elif operation == "LOAD_GLOBAL":  # in a function: when it is called
-                late.add(name)
+            elif operation == "LOAD_GLOBAL":
+                read_in_functions.add(name)
             elif hasattr(name, "co_code"):
                 visit(name)
 
-    late = set()
     visit(compile(source, "cell", "exec"))
     for node in nodes(source, ast.Import | ast.ImportFrom):
         imported |= {alias.asname or alias.name for alias in node.names}
-    return own - imported, (read | late - own)
+    return own - imported, read | (read_in_functions - own)
 
 
 def test_a_name_that_cells_share_is_defined_by_one_cell():
