@@ -25,6 +25,9 @@ from sklearn.linear_model import LogisticRegression
 from data.mnist import load_mnist
 
 
+FEW_IMAGES = 1e-2  # two of 290: rounding may move them over a border
+
+
 def test_all_levels_train_on_mnist_shuffled_once(names):
     (X, y), valid, test = load_mnist()
     order = np.random.default_rng(0).permutation(50_000)
@@ -84,7 +87,7 @@ def test_keras_takes_the_steps_of_the_textbook(level_1):
     assert_same_weights(model.get_weights()[0], W)
     assert_same_weights(model.get_weights()[1], b)
     accuracies = [score(*valid, *weights)[1] for weights in expected]
-    assert_allclose(history["valid_accuracy"], accuracies, rtol=1e-2)
+    assert_allclose(history["valid_accuracy"], accuracies, rtol=FEW_IMAGES)
 
 
 def test_keras_keeps_the_best_epoch(level_1):
@@ -149,7 +152,7 @@ def test_sgd_takes_the_steps_of_the_textbook(level_3, parameters, seed):
     assert_same_weights(b.ravel(), best_of(expected, valid)[1])
     found = history["valid_loss"], history["valid_accuracy"]
     scores = [score(*valid, *weights) for weights in expected]
-    assert_allclose(np.transpose(found), scores, rtol=1e-2)
+    assert_allclose(np.transpose(found), scores, rtol=FEW_IMAGES)
     assert W.dtype == b.dtype == np.float32
 
 
@@ -168,8 +171,8 @@ def test_theano_takes_the_steps_of_the_textbook(names, theano_cells, parameters)
     assert_same_weights(model.W.get_value(), W)
     assert_same_weights(model.b.get_value(), b)
     scores = [score(*valid, *weights)[1] for weights in expected]
-    assert_allclose(history["valid_accuracy"], scores, rtol=1e-2)
-    assert accuracy == pytest.approx(score(*test, W, b)[1], rel=1e-2)
+    assert_allclose(history["valid_accuracy"], scores, rtol=FEW_IMAGES)
+    assert accuracy == pytest.approx(score(*test, W, b)[1], rel=FEW_IMAGES)
     assert model.W.dtype == model.b.dtype == "float32"
 
 
@@ -208,7 +211,7 @@ def test_level_2_without_a_compiler_trains_the_same_in_python(
     _, theano, accuracy = ran.stdout.splitlines()
     assert theano.endswith("without g++")
     compiled = theano_cells["main"](*sets(names), 1.0, 250, 2)[2]
-    assert float(accuracy) == pytest.approx(compiled, rel=1e-2)
+    assert float(accuracy) == pytest.approx(compiled, rel=FEW_IMAGES)
 
 
 # --- The functions of Level 3 ---
