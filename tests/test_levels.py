@@ -24,7 +24,6 @@ from sklearn.linear_model import LogisticRegression
 
 from data.mnist import load_mnist
 
-
 FEW_IMAGES = 1e-2  # two of 290: rounding may move them over a border
 
 
