@@ -38,13 +38,13 @@ FORMULAS = [match.group(1, 3) for text in TEXTS for match in FORMULA.finditer(te
 
 # --- A formula and its twin are the same, sign by sign ---
 TEX = {  # what is no sign of a formula, and what can be written in several ways
-    r"\\(label|text|begin|end)\{[^{}]*\}|&&.*|\\[][]": " ",
+    r"(\\q?quad *\\text|\\label|\\begin|\\end)\{[^{}]*\}|&&.*|\\[][]": " ",
     r"\\mathbf\{L\}": r"\\Loss ",
     r"\\mathbf\{1\}(_N)?": r"\\one_N ",
     r"\\mathbf\{(.)\}": r"\\\1 ",
     r"\{([a-z]{3,})\}": r"\\\1 ",  # {pred} is a word, {jk} are two indices
-    r"\\(mathrm|operatorname|(display|text)style|notag|limits|q?quad|cdot|left|right"
-    r"|[bB]igg?[lr]?)(?![A-Za-z])|\\[^A-Za-z]|[~$]": " ",
+    r"\\(mathrm|operatorname|text|(display|text)style|notag|limits|q?quad|cdot"
+    r"|left|right|[bB]igg?[lr]?)(?![A-Za-z])|\\[^A-Za-z]|[~$]": " ",
     r"(?:(i)=1\}\^\{?N|([jk])=1\}\^\{?(?:K|10)|(m)=1\}\^\{?(?:d|784))\}?": r"\1\2\3}",
     r"\\[td]?frac *\{ *\\partial": r"\\pd{",
     r"\\partial": "",
@@ -53,11 +53,11 @@ TEX = {  # what is no sign of a formula, and what can be written in several ways
     r"\\[A-Za-z]+|[A-Za-z]": r" \g<0> ",
 }
 NAMES = {  # of one thing, in TeX and in the twins
-    **{"tfrac": "frac", "dfrac": "frac", "ln": "log", "top": "T", "approx": "≈"},
-    **{"bias": "b", "direction": "v", "true": "'", "loss": "Loss", "losses": "L"},
-    **{"count": "N", "xs": "x", "Ws": "W", "leftarrow": "<-"},
-    **{"ge": ">=", "geq": ">=", "neq": "!=", "ne": "!=", "==": "="},
-}
+    "tfrac": "frac", "dfrac": "frac", "ln": "log", "top": "T", "approx": "≈",
+    "ge": ">=", "geq": ">=", "ne": "!=", "neq": "!=", "==": "=", "leftarrow": "<-",
+    "bias": "b", "direction": "v", "true": "'", "loss": "Loss", "losses": "L",
+    "count": "N", "Ws": "W", "xs": "x",
+}  # fmt: skip
 
 
 def signs(text):
@@ -67,18 +67,18 @@ def signs(text):
     return re.sub(r"⟨ (\S+) ⟩", r"\1", text)
 
 
-def from_within(pattern, replace, text):
-    """Replace what is found, and what is found then, until nothing is."""
+def from_within(brackets, replace, text):
+    """Replace the innermost brackets, and then again, until there are none."""
     found = True
     while found:
-        text, found = re.subn(pattern, replace, text)
+        text, found = re.subn(brackets, replace, text)
     return text
 
 
 def signs_of_formula(tex):
     def group(match):
         before, bracket, inside = match.groups()
-        if before:
+        if before:  # an index is one without brackets, too
             return f"{before} {inside} "
         return f"⟨{inside}⟩" if bracket == "{" else f"[{inside}]"
 
@@ -107,13 +107,11 @@ def signs_of_twin(twin):
 @pytest.mark.parametrize(("formula", "comment"), FORMULAS)
 def test_each_displayed_formula_has_its_twin(formula, comment):
     twins = [statement for _, statement in TWIN.findall(comment)]
-    assert twins, (
-        "Write under this formula what it says in Python, `% holds: ...` in "
-        f"derivation.tex, `<!-- holds: ... -->` in the notebook:\n{formula}"
-    )
     assert signs_of_formula(formula) == " ".join(map(signs_of_twin, twins)), (
-        "A formula (left) and its twin are not the same. Correct the wrong one, or "
-        f"write both in one order, with the same brackets:\n{formula}\n{twins}"
+        "A formula (left) and its twin differ. Correct the wrong one, or write below "
+        "the formula what it says in Python, its signs and brackets in its order: "
+        "`% holds: ...` in derivation.tex, `<!-- holds: ... -->` in the notebook.\n"
+        f"{formula}\n{twins}"
     )
 
 
@@ -205,11 +203,7 @@ def model(d, K, N):
 
 def value(side, numbers):
     """Return a side of an equation, with these numbers for its symbols."""
-
-    def number(expression):
-        return float(sp.sympify(expression).xreplace(numbers))
-
-    result = np.vectorize(number, otypes=[float])(side)
+    result = np.vectorize(lambda f: float(sp.sympify(f).xreplace(numbers)))(side)
     return result.reshape(()) if result.size == 1 else result
 
 
@@ -285,7 +279,8 @@ def test_shapes_in_the_tables_of_symbols():
 
 @pytest.mark.parametrize("code", re.findall(r"\\verb\|(.*?)\|", BODY))
 def test_code_in_the_derivation_is_the_notebook_s(code):
-    assert any(code in cell.source for cell in CODE), (
+    whole = re.escape(code) + r"(?![\w.])"  # `X @ G` is not `X @ G.T`
+    assert any(re.search(whole, cell.source) for cell in CODE), (
         f"No cell has `{code}`: let the derivation show what the notebook has"
     )
 
