@@ -26,18 +26,15 @@ PAGE = """\
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title>
-<style>
-{css}
-</style>
+<style>{css}</style>
 </head>
 <body><main>{body}</main></body>
 </html>
 """
 # On a screen 88 characters of code fit into 45rem, and what is wider than the screen
-# scrolls by itself. On paper long lines are wrapped, and folded code is left out.
-CSS = (
-    HtmlFormatter().get_style_defs(".highlight")
-    + """
+# scrolls by itself. On paper long lines are wrapped, folded code is left out, and what
+# a text folds is shown.
+CSS = """
 main { max-width: 45rem; margin: auto; font: 1rem/1.5 system-ui, sans-serif;
   overflow-wrap: break-word; }
 pre { margin: 0; font: 0.8em/1.4 monospace; }
@@ -45,7 +42,8 @@ pre { margin: 0; font: 0.8em/1.4 monospace; }
 .highlight, .output, .scroll { margin: 1rem 0; }
 .scroll { display: block; overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.9em; }
-th, td { padding: 0.2em 0.5em; border-bottom: 1px solid #ccc; text-align: left; }
+th, td { padding: 0.2em 0.5em; border-bottom: 1px solid #ccc; text-align: left;
+  vertical-align: baseline; }
 img { max-width: 100%; height: auto; }
 math { font-size: 115%; }
 /* Few browsers know the attribute. */
@@ -58,9 +56,11 @@ summary { color: #555; cursor: pointer; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   pre, table, img, math { break-inside: avoid; }
   h1, h2, h3, h4 { break-after: avoid; }
-  summary, details:not([open]) { display: none; }
-}"""
-)
+  .code_cell > details:not([open]) { display: none; }
+  summary { list-style: none; }
+  details::details-content { content-visibility: visible; }
+}
+"""
 
 
 def mathml(formula, display):
@@ -129,7 +129,8 @@ def export(notebook):
             head.name = "td"
     first = notebook.cells[0].source if notebook.cells else ""
     title = html.escape(first.partition("\n")[0].strip("# "))
-    return PAGE.format(title=title, css=CSS, body=body)
+    colours = HtmlFormatter().get_style_defs(".highlight")
+    return PAGE.format(title=title, css=colours + CSS, body=body)
 
 
 def main(root=ROOT):
