@@ -90,7 +90,7 @@ def test_run_all_in_jupyterlab_ends_without_an_error(browser, folder, address):
     expect(idle).to_be_visible(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    counts, end = [None], in_minutes(5)
+    counts, end = [None], in_minutes(10)
     while counts[-1] is None:
         assert time.monotonic() < end, f"it has not ended: {counts}"
         time.sleep(1)
