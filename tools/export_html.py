@@ -14,7 +14,7 @@ from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
-from run import ROOT, read_notebook, write_atomically
+from notebook import ROOT, read_notebook, write_atomically
 
 # The policy lets no script run that stands in a text or an output, and fetches nothing.
 PAGE = """\
