@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
 
 import nbformat
 import notebook
@@ -29,8 +28,8 @@ def project(tmp_path, monkeypatch):
     (folder / "derivation").mkdir(parents=True)
     (folder / "derivation" / "derivation.pdf").write_bytes(b"%PDF-1.7")
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # look at TMPDIR again
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))  # for programs
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     return folder
 
 
@@ -55,7 +54,7 @@ def files_in(folder):
 def test_run_fills_the_texts(tmp, project, monkeypatch, tmp_path, capfd):
     """From a file in another folder, with a byte order mark, and an empty cell."""
     (tmp_path / tmp).mkdir(exist_ok=True)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / tmp))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / tmp))
     monkeypatch.setenv("PYTHONOPTIMIZE", "2")
     stored = tmp_path / "stored.ipynb"
     show = "import sys\nx = 2.25\nprint('optimize', sys.flags.optimize)"
@@ -80,7 +79,6 @@ def test_run_fills_the_texts(tmp, project, monkeypatch, tmp_path, capfd):
         ("1 / 0", "code-0.*ZeroDivisionError"),
         ("y = 1", "name 'x' is not defined"),
         ("import os, time\nos.kill(os.getpid(), 9)\ntime.sleep(60)", "code-0.*died"),
-        ("import os, time\nos.kill(os.getppid(), 2)\ntime.sleep(60)", "Interrupted"),
         ("x = 1\nopen('hw1.ipynb', 'a').write(' ')", "Another program has changed it"),
     ],
 )
@@ -97,6 +95,7 @@ def test_failure_changes_no_file_and_says_why(code, said, project):
     ("tool", "signal", "when"),
     [
         ("run.py", 2, "imports"),
+        ("run.py", 2, "runs"),
         ("submission.py", 15, "imports"),
         ("submission.py", 15, "runs"),
     ],
@@ -144,13 +143,15 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert files_in(tmp_path) == {path: b"old"}
 
 
-@pytest.mark.parametrize("target", [".", os.devnull])
-def test_only_regular_files_are_written(target, tmp_path):
-    (tmp_path / "link").symlink_to(target)
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_only_regular_files_are_written(make, tmp_path):
+    """The pipe stands for a device, which `rename` would replace if root asks."""
+    make(tmp_path / "other")
+    (tmp_path / "link").symlink_to("other")
     with pytest.raises(OSError, match="no regular file"):
         notebook.write_atomically(tmp_path / "link", b"new")
-    assert os.listdir(tmp_path) == ["link"]
-    assert not Path(os.devnull).is_file(), "the device of this machine is replaced"
+    assert sorted(os.listdir(tmp_path)) == ["link", "other"]
+    assert not (tmp_path / "other").is_file(), "it is replaced"
 
 
 # --- submission.py ---
