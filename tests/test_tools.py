@@ -135,12 +135,15 @@ def test_bad_notebook_is_refused_before_the_first_cell(text, said, project, caps
     assert capsys.readouterr().out == ""
 
 
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_file_is_the_old_one_or_the_new(tmp_path):
     path = tmp_path / "file"
     notebook.write_atomically(path, b"old")
     with pytest.raises(TypeError):
         notebook.write_atomically(path, "no bytes")
     assert files_in(tmp_path) == {path: b"old"}
+    with path.open("rb") as reader:
+        notebook.write_atomically(path, b"new")
+        assert reader.read() == b"old", "who has begun to read gets a mixture"
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
