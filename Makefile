@@ -94,7 +94,8 @@ writable:
 	@test -w . || { echo "set-up: this folder belongs to another account, and you may" \
 	    "not write to it. Clone or copy it into a folder of your own." >&2; exit 1; }
 
-# uv is a single program: the environment that pip puts it into can go.
+# uv is a single program: the environment that pip puts it into can go. (It lies in the
+# system's folder for such, because its path must not hold a colon.)
 $(UV): | writable
 	@for python in python3 python3.11; do $$python -c "import ensurepip, sys; \
 	    sys.exit(sys.version_info < (3, 8))" 2>/dev/null && break; done || { \
@@ -102,10 +103,11 @@ $(UV): | writable
 	    "Install one (Debian: apt install python3-venv), then run make again." >&2; \
 	exit 1; }; \
 	echo "set-up: installing uv"; \
-	new=.uv/new.$$$$; trap "rm -rf $$new" EXIT; trap "exit 1" HUP INT TERM; \
-	$$python -m venv $$new && \
-	$$new/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 \
+	new=$$(mktemp -d); copy=.uv/new.$$$$; mkdir -p .uv; \
+	trap 'rm -rf "$$new" $$copy' EXIT; trap "exit 1" HUP INT TERM; \
+	$$python -m venv "$$new" && \
+	"$$new/bin/python" -m pip install --quiet --disable-pip-version-check --retries 1 \
 	    --no-user --target= --only-binary :all: $(subst -,==,$(@F)) && \
-	mv $$new/bin/uv $@ || { \
+	cp "$$new/bin/uv" $$copy && mv $$copy $@ || { \
 	echo "set-up: uv cannot be installed from PyPI (see above). Check the network and" \
 	    "the disk, then run make again." >&2; exit 1; }

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
 
 import nbformat
 import notebook
@@ -29,8 +28,8 @@ def project(tmp_path, monkeypatch):
     (folder / "derivation").mkdir(parents=True)
     (folder / "derivation" / "derivation.pdf").write_bytes(b"%PDF-1.7")
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # look at TMPDIR again
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))  # for programs
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     return folder
 
 
@@ -55,7 +54,7 @@ def files_in(folder):
 def test_run_fills_the_texts(tmp, project, monkeypatch, tmp_path, capfd):
     """From a file in another folder, with a byte order mark, and an empty cell."""
     (tmp_path / tmp).mkdir(exist_ok=True)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / tmp))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / tmp))
     monkeypatch.setenv("PYTHONOPTIMIZE", "2")
     stored = tmp_path / "stored.ipynb"
     show = "import sys\nx = 2.25\nprint('optimize', sys.flags.optimize)"
@@ -79,14 +78,13 @@ def test_run_fills_the_texts(tmp, project, monkeypatch, tmp_path, capfd):
     [
         ("1 / 0", "code-0.*ZeroDivisionError"),
         ("y = 1", "name 'x' is not defined"),
-        ("import os, time\nos.kill(os.getpid(), 9)\ntime.sleep(60)", "code-0.*died"),
-        ("import os, time\nos.kill(os.getppid(), 2)\ntime.sleep(60)", "Interrupted"),
-        ("x = 1\nopen('hw1.ipynb', 'a').write(' ')", "Another program has changed it"),
+        ("import os, time\nos.kill(os.getpid(), 9)\ntime.sleep(60)", "code-0"),
+        ("x = 1\nopen('hw1.ipynb', 'a').write(' ')", "hw1.ipynb"),
     ],
 )
 def test_failure_changes_no_file_and_says_why(code, said, project):
     before = write(project, code)
-    with pytest.raises(SystemExit, match=f"(?s){said}.* was left as it was") as error:
+    with pytest.raises(SystemExit, match=f"(?s){said}") as error:
         run.main(project)
     assert "\x1b" not in str(error.value), "colours, although this is no terminal"
     assert (project / "hw1.ipynb").read_bytes().strip() == before.strip()
@@ -97,6 +95,7 @@ def test_failure_changes_no_file_and_says_why(code, said, project):
     ("tool", "signal", "when"),
     [
         ("run.py", 2, "imports"),
+        ("run.py", 2, "runs"),
         ("submission.py", 15, "imports"),
         ("submission.py", 15, "runs"),
     ],
@@ -109,7 +108,7 @@ def test_tool_that_is_stopped_says_so(tool, signal, when, project, tmp_path):
         (project / "tools" / "nbformat.py").write_text(stop.format("getpid"))
     command = [sys.executable, "-B", project / "tools" / tool, "jdoe"]
     ran = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    assert ran.returncode and "Interrupted" in ran.stderr
+    assert ran.returncode == 1 and ran.stderr, "it ends without a sentence"
     assert "Traceback" not in ran.stderr
     assert (project / "hw1.ipynb").read_bytes() == before
     assert not list((tmp_path / "tmp").iterdir()), "something is left behind"
@@ -123,7 +122,7 @@ def test_tool_that_is_stopped_says_so(tool, signal, when, project, tmp_path):
     [
         ("<!--= a -->1, all between <!--= b -->2<!--/-->", "text.*<!--/-->"),
         ("<!--= a <!--/-->", "text.*-->"),
-        (None, "line 3 .*<<<<<<< HEAD"),
+        (None, r"\b3\b.*<<<<<<< HEAD"),
     ],
 )
 def test_bad_notebook_is_refused_before_the_first_cell(text, said, project, capsys):
@@ -136,21 +135,26 @@ def test_bad_notebook_is_refused_before_the_first_cell(text, said, project, caps
     assert capsys.readouterr().out == ""
 
 
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_file_is_the_old_one_or_the_new(tmp_path):
     path = tmp_path / "file"
     notebook.write_atomically(path, b"old")
     with pytest.raises(TypeError):
         notebook.write_atomically(path, "no bytes")
     assert files_in(tmp_path) == {path: b"old"}
+    with path.open("rb") as reader:
+        notebook.write_atomically(path, b"new")
+        assert reader.read() == b"old", "who has begun to read gets a mixture"
 
 
-@pytest.mark.parametrize("target", [".", os.devnull])
-def test_only_regular_files_are_written(target, tmp_path):
-    (tmp_path / "link").symlink_to(target)
-    with pytest.raises(OSError, match="no regular file"):
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_only_regular_files_are_written(make, tmp_path):
+    """The pipe stands for a device, which `rename` would replace if root asks."""
+    make(tmp_path / "other")
+    (tmp_path / "link").symlink_to("other")
+    with pytest.raises(OSError, match="other"):
         notebook.write_atomically(tmp_path / "link", b"new")
-    assert os.listdir(tmp_path) == ["link"]
-    assert not Path(os.devnull).is_file(), "the device of this machine is replaced"
+    assert sorted(os.listdir(tmp_path)) == ["link", "other"]
+    assert not (tmp_path / "other").is_file(), "it is replaced"
 
 
 # --- submission.py ---
@@ -188,7 +192,7 @@ def test_what_cannot_be_handed_in_is_refused_before_the_first_cell(bad, project)
         pdf.mkdir()
     write(project, "x = 2.25")
     before = files_in(project)
-    advice = r"ANDREW_ID=jdoe|move it away|make derivation"
+    advice = r"ANDREW_ID=jdoe|jdoe_HW1\.zip|make derivation"
     with pytest.raises(SystemExit, match=advice):
         submission.main(bad if bad in BAD_IDS else "jdoe", project)
     assert files_in(project) == before
@@ -196,7 +200,7 @@ def test_what_cannot_be_handed_in_is_refused_before_the_first_cell(bad, project)
 
 def test_warning_is_not_handed_in(project):
     write(project, "import sys\nx = 1\nprint('careful', file=sys.stderr)")
-    with pytest.raises(SystemExit, match=r"code-0.*warning"):
+    with pytest.raises(SystemExit, match="code-0"):
         submission.main("jdoe", project)
     assert not list(project.glob("*.zip"))
 

@@ -38,8 +38,6 @@ def main(root=ROOT):
         if path.read_bytes() != before:
             raise RuntimeError("Another program has changed it meanwhile. Run again.")
         write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
-    except KeyboardInterrupt:
-        sys.exit(f"Interrupted. {path} was left as it was.")
     except (RuntimeError, OSError) as error:  # RuntimeError, too, if the kernel dies
         reason = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # the traceback's colours
         sys.exit(f"{reason}\n\n{path} was left as it was.")
