@@ -145,4 +145,5 @@ def main(root=ROOT):
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()
