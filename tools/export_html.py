@@ -8,13 +8,15 @@ import html
 import re
 import sys
 
-from bs4 import BeautifulSoup
-from jinja2 import pass_context
-from latex2mathml.converter import convert
-from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from pygments.formatters import HtmlFormatter
-from notebook import ROOT, read_notebook, write_atomically
+from notebook import ROOT, interruptible, read_notebook, write_atomically
+
+with interruptible():  # these take a second
+    from bs4 import BeautifulSoup
+    from jinja2 import pass_context
+    from latex2mathml.converter import convert
+    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+    from pygments.formatters import HtmlFormatter
 
 # The policy lets no script run that stands in a text or an output, and fetches nothing.
 PAGE = """\
