@@ -81,7 +81,7 @@ class Shown:
     """What a cell shows: the text that it prints, its tables, its figures."""
 
     def __init__(self):
-        self.tables, self.figures, self.descriptions = [], [], []
+        self.tables, self.figures, self.description = [], [], ""
 
     def table(self, header, *rows, replace=False):
         if replace:
@@ -90,7 +90,7 @@ class Shown:
 
     def show(self, figure, description):
         self.figures.append(figure)
-        self.descriptions.append(description)
+        self.description = description
         plt.close(figure)  # for pyplot, which counts them
 
 

@@ -8,6 +8,11 @@ def sets(names):
     return [(names[f"X_{p}"], names[f"y_{p}"]) for p in ("train", "valid", "test")]
 
 
+def one_order(images, labels):
+    """Return the pairs of image and label in an order of their own, to compare sets."""
+    return sorted((x.tobytes(), y) for x, y in zip(images, labels, strict=True))
+
+
 def probabilities(images, W, b):
     """Return the class probabilities (N, 10) of images (N, 784)."""
     Z = (images @ W + np.ravel(b)).astype(float)

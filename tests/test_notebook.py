@@ -3,7 +3,6 @@
 import ast
 import dis
 import re
-from collections import defaultdict
 
 import mistune
 import pytest
@@ -60,27 +59,19 @@ def test_level_3_imports_numpy_only():
     assert modules <= {"time", "matplotlib.pyplot", "numpy"}
 
 
+SCORES = [  # cells that read the test set, and choose nothing by it
+    *("load-data", "level-1-evaluate", "level-2-train", "level-3-test"),
+    *("comparison-again", "paired-test", "orders", "nearest"),
+]
+
+
 def test_test_set_is_read_only_where_a_chosen_model_is_scored():
-    readers = {
-        cell.id
-        for cell in CODE
-        if {node.id for node in nodes([cell.id], ast.Name)}
-        & {"X_test", "y_test", "test"}
-    }
-    allowed = {
-        "load-data",
-        "level-1-evaluate",
-        "level-2-train",  # handed to `main`, which scores it last
-        "level-3-test",
-        "comparison-again",  # handed to `main`
-        "paired-test",
-        "orders",
-        "nearest",
-    }
-    assert readers <= allowed, (
-        f"{readers - allowed}: if nothing is chosen by the test set there, list the "
-        "cell here; else use the validation set"
-    )
+    for cell in CODE:
+        _, read = own_and_read_names(cell.source)
+        assert cell.id in SCORES or not read & {"X_test", "y_test", "test"}, (
+            f"{cell.id} reads the test set. If nothing is chosen by it there, list the "
+            "cell in SCORES; else use the validation set"
+        )
 
 
 def own_and_read_names(source):
@@ -88,94 +79,81 @@ def own_and_read_names(source):
 
     What it imports does not count: it is the same wherever it is imported.
     """
-    own, read, read_in_functions = set(), set(), set()
+    own, read, read_in_functions, imported = set(), set(), set(), set()
 
     def visit(code):
-        for instruction in dis.get_instructions(code):
-            name, operation = instruction.argval, instruction.opname
-            if operation == "STORE_NAME":
+        operations = list(dis.get_instructions(code))
+        for before, here in zip([None, *operations], operations, strict=False):
+            name = here.argval
+            if here.opname == "STORE_NAME" and before.opname.startswith("IMPORT_"):
+                imported.add(name)
+            elif here.opname == "STORE_NAME":
                 own.add(name)
-            elif operation == "LOAD_NAME" and name not in own:
+            elif here.opname == "LOAD_NAME" and name not in own:
                 read.add(name)
-            elif operation == "LOAD_GLOBAL":
+            elif here.opname == "LOAD_GLOBAL":
                 read_in_functions.add(name)
             elif hasattr(name, "co_code"):
                 visit(name)
 
     visit(compile(source, "cell", "exec"))
-    imports = [n for n in ast.walk(ast.parse(source)) if hasattr(n, "names")]
-    imported = {alias for node in imports for alias in node.names}
-    own -= {
-        getattr(alias, "asname", 0) or getattr(alias, "name", 0) for alias in imported
-    }
-    return own, read | (read_in_functions - own)
+    return own - imported, read | (read_in_functions - own)
 
 
 def test_a_name_that_cells_share_is_defined_by_one_cell():
     """Else the last writer wins, when a learner runs a cell in the middle again."""
-    writers, readers = defaultdict(list), defaultdict(list)
-    for cell in CODE:
-        for found, names in zip(
-            (writers, readers), own_and_read_names(cell.source), strict=True
-        ):
-            for name in names:
-                found[name].append(cell.id)
-    shared = {
-        n: (w, readers[n]) for n, w in writers.items() if len(w) > 1 and readers[n]
-    }
-    assert not shared, f"give these names to one cell each (writers, readers): {shared}"
+    cells = {cell.id: own_and_read_names(cell.source) for cell in CODE}
+    for name in set().union(*(own for own, _ in cells.values())):
+        writers = [cell_id for cell_id, (own, _) in cells.items() if name in own]
+        readers = [cell_id for cell_id, (_, read) in cells.items() if name in read]
+        assert len(writers) == 1 or not readers, (
+            f"{readers} read {name}: let only one cell of {writers} call it so"
+        )
 
 
 # --- The reports ---
 
 # Each value tells its level: 0.41 is the test accuracy of Level 1.
+KEYS = "learning_rate", "batch_size", "epochs", "test_accuracy", "seconds"
 PLANTED = {
-    name: {
-        "learning_rate": level + 0.5,
-        "batch_size": level + 10,
-        "epochs": level + 20,
-        "valid_accuracies": [0.05, (level + 30) / 100],
-        "test_accuracy": (level + 40) / 100,
-        "seconds": level + 50.5,
-    }
-    for level, name in LEVELS.items()
+    name: dict(
+        zip(KEYS, (n + 0.5, n + 10, n + 20, 0.4 + n / 100, n + 50.5), strict=True)
+    )
+    for n, name in LEVELS.items()
 }
+for number, result in enumerate(PLANTED.values()):
+    result["valid_accuracies"] = [0.05, 0.3 + number / 100]
 
 
-def rows_of(text):
+def rows_of(cell_id):
     """Return the rows of the table in a text, filled in from the planted results."""
-    text = fill(text, lambda expression: eval(expression, dict(PLANTED)))
+    text = fill(SOURCE[cell_id], lambda expression: eval(expression, dict(PLANTED)))
     text = re.sub(r"<!--.*?-->|\*", "", text)
     rows = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)
     header, _, *rows = [[cell.strip() for cell in row.split("|")] for row in rows]
-    return [[head.lower() for head in header], *rows]
+    return [header, *rows]
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_report_has_what_the_assignment_asks_of_its_own_level(level):
-    _, *rows = rows_of(SOURCE[f"level-{level}-report-text"])
-    result = PLANTED[LEVELS[level]]
-    asked = {
-        "learning rate": result["learning_rate"],
-        "batch size": result["batch_size"],
-        "epochs": result["epochs"],
-        "test accuracy": result["test_accuracy"],
-        "run time": result["seconds"],
-    }
-    for name, value in asked.items():
-        found = [cell for head, cell in rows if name in head.lower()]
-        # The learning rate is also named beside what it reached.
-        assert found, f"the report of Level {level} lacks the {name}"
-        assert_says(found[0], value)
+    rows = {head.lower(): cell for head, cell in rows_of(f"level-{level}-report-text")}
+    asked = "learning rate", "batch size", "epochs", "test accuracy", "run time"
+    for name, key in zip(asked, KEYS, strict=True):
+        cells = [cell for head, cell in rows.items() if name in head]
+        assert cells, f"the report of Level {level} lacks the {name}"
+        assert_says(cells[0], PLANTED[LEVELS[level]][key])
 
 
 def test_table_at_the_top_has_the_results_of_each_level():
-    table = rows_of(SOURCE["title"])
-    accuracies, seconds = column(table, "accuracy"), column(table, "time")
-    for (level, name), row in zip(LEVELS.items(), table[1:], strict=True):
-        assert_says(row[0], level)
-        assert_says(accuracies[level - 1], PLANTED[name]["test_accuracy"])
-        assert_says(seconds[level - 1], PLANTED[name]["seconds"])
+    table = rows_of("title")
+    levels = [row[0] for row in table[1:]]
+    rows = zip(levels, column(table, "accuracy"), column(table, "time"), strict=True)
+    for (head, accuracy, seconds), (level, name) in zip(
+        rows, LEVELS.items(), strict=True
+    ):
+        assert_says(head, level)
+        assert_says(accuracy, PLANTED[name]["test_accuracy"])
+        assert_says(seconds, PLANTED[name]["seconds"])
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -266,7 +244,8 @@ def test_table_is_rendered_and_has_its_columns_below_each_other_as_text(helpers)
     (data, first), (_, second) = displayed
     assert not first.get("clear") and second["clear"], "replace it, do not add another"
     html = str(mistune.html(data["text/markdown"]))
-    assert re.findall(r"<t[hd].*?>(.*?)</t", html) == sum(lines, [])
+    cells = re.findall(r"<t[hd].*?>(.*?)</t", html)
+    assert cells == [cell for line in lines for cell in line]
     plain = data["text/plain"].splitlines()
     assert [line.split() for line in plain] == [*lines]
     assert len({len(line.rstrip()) for line in plain}) == 1, "numbers end at one place"
