@@ -63,7 +63,7 @@ def _content(name):
         content = b""
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise ValueError(
-            f"{HERE / name} is missing or not the original. "
-            f"To get it back: git checkout -- data/{name}"
+            f"{HERE / name} is missing or not the original. Take it anew from this "
+            "repository, or from where data/README.md says ('To get a file back')."
         )
     return content

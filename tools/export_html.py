@@ -4,48 +4,62 @@ The figures stand in the page, and its formulas are MathML, which browsers draw 
 themselves. nbconvert's own page would load scripts from the network.
 """
 
+import html
 import re
 import sys
 
+from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from run import ROOT, read_notebook, write_atomically
+from pygments.formatters import HtmlFormatter
+from notebook import ROOT, read_notebook, write_atomically
 
-# JupyterLab's look without its scripts. All begins at one left edge, so there are no
-# prompts, and lines are short enough to read. The code of cells with Jupyter's tag
-# hide-input is folded. Figures get their descriptions, which nbconvert leaves out.
-TEMPLATE = """\
-{%- extends "lab/index.html.j2" -%}
-{%- block html_head_js %}{% endblock -%}
-{%- block html_head_js_mathjax %}{% endblock -%}
-{%- block html_head_js_mermaidjs %}{% endblock -%}
-{%- block html_head_css -%}
-<style>
-main { max-width: 60rem; margin: auto; }
-.jp-Notebook .jp-Collapser { display: none; }
-.jp-Notebook .jp-RenderedHTMLCommon, .jp-Notebook .jp-OutputArea-output {
-  margin: 0; padding: 0; }
-.jp-Notebook .jp-RenderedHTMLCommon table { margin-left: 0; }
-summary { color: #555; cursor: pointer; }
+# The policy lets no script run that stands in a text or an output, and fetches nothing.
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>{css}</style>
+</head>
+<body><main>{body}</main></body>
+</html>
+"""
+# On a screen 88 characters of code fit into 45rem, and what is wider than the screen
+# scrolls by itself. On paper long lines are wrapped, folded code is left out, and what
+# a text folds is shown.
+CSS = """
+main { max-width: 45rem; margin: auto; font: 1rem/1.5 system-ui, sans-serif;
+  overflow-wrap: break-word; }
+pre { margin: 0; font: 0.8em/1.4 monospace; }
+.highlight pre { padding: 0.6rem; }
+.highlight, .output, .scroll { margin: 1rem 0; }
+.scroll { display: block; overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.9em; }
+th, td { padding: 0.2em 0.5em; border-bottom: 1px solid #ccc; text-align: left;
+  vertical-align: baseline; }
+img { max-width: 100%; height: auto; }
 math { font-size: 115%; }
 /* Few browsers know the attribute. */
-[mathvariant="bold"] { font-weight: bold; }
-</style>
-{%- endblock -%}
-{%- block input_group -%}
-{%- if "hide-input" in cell.metadata.get("tags", []) -%}
-<details><summary>code</summary>{{ super() }}</details>
-{%- else -%}
-{{ super() }}
-{%- endif -%}
-{%- endblock -%}
-{%- block data_png scoped -%}
-{%- set alt = output | get_metadata("alt", "image/png") -%}
-{%- set described = '<img alt="' ~ alt | escape_html ~ '" ' -%}
-{{ super() | replace("<img ", described) if alt else super() }}
-{%- endblock -%}
+[mathvariant="bold"] { font-weight: bold; text-transform: none; }
+summary { color: #555; cursor: pointer; }
+.anchor-link { display: none; }
+@page { margin: 1.5cm; }
+@media print {
+  main { font-size: 0.85rem; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  pre, table, img, math { break-inside: avoid; }
+  h1, h2, h3, h4 { break-after: avoid; }
+  .code_cell > details:not([open]) { display: none; }
+  summary { list-style: none; }
+  details::details-content { content-visibility: visible; }
+}
 """
 
 
@@ -93,15 +107,30 @@ def markdown2html(context, source):
 
 def export(notebook):
     """Return the page, whose title is the notebook's first line."""
+    # Widgets need scripts. nbconvert stumbles over those of Colab, which have no state.
+    notebook.metadata.pop("widgets", None)
     exporter = HTMLExporter(
-        raw_template=TEMPLATE,
+        template_name="basic",  # without style and scripts
         filters={"markdown2html": markdown2html},
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
+    body = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
+    for code in body.select(".celltag_hide-input > .input"):
+        folded = code.wrap(body.new_tag("details"))
+        folded.insert(0, body.new_tag("summary", string="code"))
+    for wide in body.select("pre, table, math[display=block]"):
+        # A paragraph may hold a span. Without tabindex no keyboard could scroll it.
+        wide.wrap(body.new_tag("span", attrs={"class": "scroll", "tabindex": "0"}))
+    for head in body("th"):
+        if head.get_text(strip=True):
+            head["scope"] = "col"
+        else:  # the corner
+            head.name = "td"
     first = notebook.cells[0].source if notebook.cells else ""
-    metadata = {"name": first.partition("\n")[0].strip("# ")}
-    return exporter.from_notebook_node(notebook, {"metadata": metadata})[0]
+    title = html.escape(first.partition("\n")[0].strip("# "))
+    colours = HtmlFormatter().get_style_defs(".highlight")
+    return PAGE.format(title=title, css=colours + CSS, body=body)
 
 
 def main(root=ROOT):
