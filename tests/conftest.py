@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import linecache
 import math
 import os
 import re
@@ -24,6 +23,8 @@ TEXT = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
 SOURCE = {cell.id: cell.source for cell in NOTEBOOK.cells}
 matplotlib.use("agg")
 
+from notebook import run_cells  # noqa: E402 (of tools/, which is in sys.path now)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def in_the_project():
@@ -42,24 +43,6 @@ def needs(program, packages):
     if not shutil.which(program):
         message = f"{program} is missing (Debian: apt install {packages})"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-
-
-# --- Until tools/notebook.py is merged: `from notebook import fill, run_cells` ---
-
-MARKER = re.compile(r"<!--=(.*?)-->(.*?)<!--/-->", re.DOTALL)
-
-
-def fill(text, value_of):
-    return MARKER.sub(lambda m: f"<!--={m[1]}-->{value_of(m[1].strip())}<!--/-->", text)
-
-
-def run_cells(names, *ids):
-    for cell_id in ids:
-        source, file = SOURCE[cell_id], f"<cell {cell_id}>"
-        lines = source.splitlines(keepends=True)
-        linecache.cache[file] = len(source), None, lines, file  # for tracebacks
-        exec(compile(source, file, "exec"), names)
-    return names
 
 
 # --- Cells, and what they show ---

@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import FEW, assert_says, cells_of, column, run_cells, show_cells
+from conftest import FEW, assert_says, cells_of, column, show_cells
+from notebook import run_cells
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles import assert_takes_its_steps, one_order, sets
 

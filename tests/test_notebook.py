@@ -8,16 +8,14 @@ import mistune
 import pytest
 from conftest import (
     CODE,
-    MARKER,
     ROOT,
     SOURCE,
     TEXT,
     assert_says,
     cells_of,
     column,
-    fill,
-    run_cells,
 )
+from notebook import MARKER, fill, run_cells
 
 README = (ROOT / "README.md").read_text("utf-8")
 PROSE = "\n\n".join(cell.source for cell in TEXT)
@@ -116,13 +114,11 @@ def test_a_name_that_cells_share_is_defined_by_one_cell():
 # Each value tells its level: 0.41 is the test accuracy of Level 1.
 KEYS = "learning_rate", "batch_size", "epochs", "test_accuracy", "seconds"
 PLANTED = {
-    name: dict(
-        zip(KEYS, (n + 0.5, n + 10, n + 20, 0.4 + n / 100, n + 50.5), strict=True)
-    )
+    name: dict(zip(KEYS, [n + 0.5, n + 10, n + 20, 0.4 + n / 100, n + 50], strict=True))
     for n, name in LEVELS.items()
 }
-for number, result in enumerate(PLANTED.values()):
-    result["valid_accuracies"] = [0.05, 0.3 + number / 100]
+for result in PLANTED.values():
+    result["valid_accuracies"] = [0.05, 0.99]
 
 
 def rows_of(cell_id):
@@ -148,12 +144,10 @@ def test_table_at_the_top_has_the_results_of_each_level():
     table = rows_of("title")
     levels = [row[0] for row in table[1:]]
     rows = zip(levels, column(table, "accuracy"), column(table, "time"), strict=True)
-    for (head, accuracy, seconds), (level, name) in zip(
-        rows, LEVELS.items(), strict=True
-    ):
+    for (head, accuracy, seconds), level in zip(rows, LEVELS, strict=True):
         assert_says(head, level)
-        assert_says(accuracy, PLANTED[name]["test_accuracy"])
-        assert_says(seconds, PLANTED[name]["seconds"])
+        assert_says(accuracy, PLANTED[LEVELS[level]]["test_accuracy"])
+        assert_says(seconds, PLANTED[LEVELS[level]]["seconds"])
 
 
 @pytest.mark.parametrize("level", LEVELS)
