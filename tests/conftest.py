@@ -2,8 +2,7 @@
 
 import contextlib
 import io
-import itertools
-import linecache
+import math
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +22,8 @@ CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
 TEXT = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
 SOURCE = {cell.id: cell.source for cell in NOTEBOOK.cells}
 matplotlib.use("agg")
+
+from notebook import run_cells  # noqa: E402 (of tools/, which is in sys.path now)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,179 +45,164 @@ def needs(program, packages):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
 
 
-# --- Cells ---
+# --- Cells, and what they show ---
 
 
-def run_cells(names, *ids):
-    """Execute these cells in the namespace `names`, and return it."""
-    for cell_id in ids:
-        source, file = SOURCE[cell_id], f"<cell {cell_id}>"
-        lines = source.splitlines(keepends=True)
-        linecache.cache[file] = len(source), None, lines, file  # for tracebacks
-        exec(compile(source, file, "exec"), names)
-    return names
-
-
-def cells_of(heading):
-    """Return the ids of the code cells below the heading `## {heading}...`."""
+def cells_of(section):
+    """Return the ids of the code cells below the heading `## {section} ...`."""
     ids, inside = [], False
     for cell in NOTEBOOK.cells:
         if cell.source.startswith("## "):
-            inside = cell.source.startswith(f"## {heading}")
+            inside = cell.source.startswith(f"## {section} ")
         if inside and cell.cell_type == "code":
             ids.append(cell.id)
-    assert ids, f"the notebook has no code below a heading ## {heading}"
+    assert ids, f"the notebook has no code below a heading ## {section}"
     return ids
 
 
 class Shown:
-    """What a cell shows: printed text, tables, figures."""
+    """What a cell shows: the text that it prints, its tables, its figures."""
 
-    def __init__(self, names, cell_id):
-        self.tables, self.figures, output = [], [], io.StringIO()
-        names["show"], names["table"] = (
-            self.show,
-            lambda *lines: self.tables.append(lines),
-        )
-        with contextlib.redirect_stdout(output):
-            run_cells(names, cell_id)
-        self.printed = output.getvalue()
+    def __init__(self):
+        self.tables, self.figures, self.description = [], [], ""
 
-    def show(self, figure, alt):
+    def table(self, header, *rows, replace=False):
+        if replace:
+            self.tables.clear()
+        self.tables.append([list(header), *(list(row) for row in rows)])
+
+    def show(self, figure, description):
         self.figures.append(figure)
+        self.description = description
         plt.close(figure)  # for pyplot, which counts them
 
-    def column(self, word):
-        """Return the numbers below the one heading with this word."""
-        ((header, *rows),) = self.tables
-        (place,) = (i for i, title in enumerate(header) if word in title)
-        return [numbers(row[place])[0] for row in rows]
+
+def show_cells(names, *ids):
+    """Run cells, while the clock stands still; return what the last of them shows."""
+    for cell_id in ids:
+        shown, output = Shown(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(names, "show", shown.show)
+            patch.setitem(names, "table", shown.table)
+            patch.setattr(time, "perf_counter", lambda: 0.0)
+            with contextlib.redirect_stdout(output):
+                run_cells(names, cell_id)
+        shown.printed = output.getvalue()
+    return shown
+
+
+# --- Numbers in a text ---
+
+UNITS = {"%": 0.01, "ms": 0.001}
+NUMBER = re.compile(
+    r"(?<![\w.])(-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|nan\b|inf\b))(?: ?(%|ms\b))?"
+)
 
 
 def numbers(text):
-    """Return the numbers in a text: 1,030 is 1030, 92% is 0.92, $10^{-3}$ is 0.001."""
-    text = re.sub(r"\$10\^\{(.*?)\}\$", r"1e\1", text).replace(",", "")
-    found = re.findall(r"(-?\d+\.?\d*(?:e[-+]?\d+)?)(%?)", text)
-    return [float(each) / (100 if percent else 1) for each, percent in found]
+    """Return the numbers in a text, each with half a unit of its last digit.
+
+    1,030 is 1030, 92% is 0.92, 8 × 10⁻⁸ is 8e-8, 7 ms are 0.007.
+    """
+    text = re.sub(r"(?<=\d)[,_\u202f\u2009\xa0](?=\d{3}(?!\d))", "", text)
+    text = text.replace("−", "-").replace("×", "x")
+    plain = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+    power = r"(?:(\d[\d.]*) ?x ?)?\b10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
+    text = re.sub(power, lambda m: f"{m[1] or 1}e{m[2].translate(plain)}", text)
+    found = []
+    for number, unit in NUMBER.findall(text):
+        digits, _, exponent = number.partition("e")
+        decimals = len(digits.partition(".")[2])
+        half = 0.5 * 10.0 ** (int(exponent or 0) - decimals)
+        found.append((float(number) * UNITS.get(unit, 1), half * UNITS.get(unit, 1)))
+    return found
 
 
-SECTION_3 = ["setup", "helpers", "report", "load-data"]
+def assert_says(text, *values, slack=0):
+    """These values stand in the text in this order, rounded as the text has them."""
+    rest = iter(numbers(text))
+    for value in values:
+        assert any(
+            math.isclose(number, value, rel_tol=1e-5, abs_tol=1.01 * half + slack)
+            or (math.isnan(number) and math.isnan(value))
+            for number, half in rest
+        ), f"{value:.6g} is missing, or stands elsewhere, in: {text}"
+
+
+def column(table, word):
+    """Return the cells below the first heading that has this word."""
+    header, *rows = table
+    places = [i for i, head in enumerate(header) if word in head]
+    assert places, f"no heading has the word {word}: {header}"
+    return [row[places[0]] for row in rows]
+
+
+# --- The notebook on few images ---
+
+FEW = {"train": 1030, "valid": 290, "test": 300}
 
 
 @pytest.fixture(scope="session")
 def loaded():
-    """What the cells of section 3 leave, with few of the images and of the epochs."""
-    names = run_cells({}, *SECTION_3)
-    for part, n in {"train": 1030, "valid": 290, "test": 300}.items():
+    """What the cells of section 3 leave, with few of the images."""
+    names = run_cells({}, *cells_of("3"))
+    for part, n in FEW.items():
         for letter in "Xy":
             names[f"{letter}_{part}"] = names[f"{letter}_{part}"][:n]
-    choose = names["choose"]
-
-    def choose_few_epochs(*values, **named):
-        parameters = choose(*values, **named)
-        *_, epochs = parameters  # whatever the key is called
-        return parameters | {epochs: min(parameters[epochs], 6)}
-
-    names["choose"] = choose_few_epochs
     return names
 
 
-@pytest.fixture
-def names(loaded):
-    """A copy of these names, for one test."""
-    return loaded.copy()
-
-
-LEVEL_3 = [
-    "level-3-import",
-    "level-3-one-hot",
-    "level-3-columns",
-    "level-3-naive",
-    "level-3-softmax",
-    "level-3-gradients",
-    "level-3-loss",
-    "level-3-evaluate",
-    "level-3-sgd",
-]
+@pytest.fixture(scope="session")
+def arrays(loaded):
+    """What Levels 2 and 3 may use of section 3."""
+    allowed = [f"{letter}_{part}" for part in FEW for letter in "Xy"]
+    return {name: loaded[name] for name in [*allowed, "show", "table"]}
 
 
 @pytest.fixture
-def level_3(names):
+def level_3(arrays):
     """The names of Level 3 up to `sgd`."""
-    return run_cells(names, *LEVEL_3)
+    ids = cells_of("6")
+    return run_cells(arrays.copy(), *ids[: ids.index("level-3-sgd") + 1])
 
 
 class Executed:
-    """The notebook after *Run All*, on few images: its names, what its cells show."""
+    """Cells that have run, one after the other: their names, and what each showed."""
 
-    def __init__(self, names):
+    def __init__(self, names, ids):
         self.names = names
-        self.shown = {
-            cell.id: show_again(names, cell.id)
-            for cell in CODE
-            if cell.id not in SECTION_3
-        }
+        self.shown = {cell_id: show_cells(names, cell_id) for cell_id in ids}
+
+    def show(self, *ids, **planted):
+        """Run cells again in a copy of the names; return what the last one shows."""
+        return show_cells(self.names | planted, *ids)
 
 
-def show_again(names, cell_id):
-    """Run a cell; return what it shows. Each look at the clock is a second later."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "perf_counter", itertools.count().__next__)
-        return Shown(names, cell_id)
+@pytest.fixture(scope="session")
+def swept(arrays):
+    """Level 3 as a whole, with its sweep."""
+    return Executed(arrays.copy(), cells_of("6"))
 
 
 @pytest.fixture(scope="session")
 def executed(loaded):
-    return Executed(loaded.copy())
+    """The notebook after *Run All*. It takes long: only test_comparison.py asks it."""
+    done = cells_of("3")
+    return Executed(loaded.copy(), [c.id for c in CODE if c.id not in done])
 
 
 class Clock:
-    """Stands for the module `time`: its clock shows the seconds that were spent."""
+    """A clock in place of time.perf_counter: it moves when something spends time."""
 
-    def __init__(self):
-        self.now = 0.0
+    now = 0.0
 
-    def spend(self, seconds):
+    def spend(self, seconds, result=None):
         self.now += seconds
-
-    def perf_counter(self):
-        return self.now
+        return result
 
 
-# --- Oracles ---
-
-
-def sets(names):
-    """Return the training, validation and test sets, each (images, labels)."""
-    return [
-        (names[f"X_{part}"], names[f"y_{part}"]) for part in ("train", "valid", "test")
-    ]
-
-
-def score(images, labels, W, b):
-    """Return the mean loss and the accuracy on images (N, 784)."""
-    Z = images @ W + np.ravel(b)
-    loss = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(len(labels)), labels]
-    return loss.mean(), np.mean(Z.argmax(axis=1) == labels)
-
-
-def textbook_sgd(train, learning_rate, batch_size, epochs, seed=0):
-    """Return (W, b) after each epoch of SGD, as it is taught, from zero."""
-    X, y = train
-    rng = np.random.default_rng(seed)
-    W, b = np.zeros((784, 10), np.float32), np.zeros(10, np.float32)
-    history = []
-    for _ in range(epochs):
-        for start in rng.permutation(np.arange(0, len(X), batch_size)):
-            x, truth = X[start : start + batch_size], y[start : start + batch_size]
-            E = np.exp((x @ W + b).astype(float))  # overflows above 709 only
-            error = E / E.sum(axis=1, keepdims=True) - np.eye(10)[truth]
-            W = (W - learning_rate * x.T @ error / len(x)).astype(np.float32)
-            b = (b - learning_rate * error.mean(axis=0)).astype(np.float32)
-        history.append((W, b))
-    return history
-
-
-def best_of(history, chosen_on):
-    """Return the (W, b) that is best on a set; of several, the first."""
-    return history[np.argmax([score(*chosen_on, W, b)[1] for W, b in history])]
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    return clock

@@ -1,224 +1,232 @@
-"""What the notebook prints beside the levels, recomputed from the data."""
+"""The three levels side by side; and any cell of the notebook, run again."""
 
+import copy
+import inspect
 import re
 
 import numpy as np
 import pytest
-from conftest import Clock, Shown, best_of, numbers, score, sets, textbook_sgd
-from numpy.testing import assert_allclose, assert_array_equal
+from conftest import SOURCE, assert_says, column, numbers, show_cells
+from oracles import score, sets, textbook_sgd
+
+LEVELS = ["Keras", "Theano", "numpy"]
 
 
-def test_class_balance_counts_the_images_of_each_digit(executed):
-    ((_, *rows),) = executed.shown["class-balance"].tables
-    for row, (X, y) in zip(rows, sets(executed.names), strict=True):
-        counts = [np.sum(y == digit) for digit in range(10)]
-        assert numbers(row[1]) == [len(X), 784]
-        assert [numbers(cell)[0] for cell in row[-10:]] == counts
+def words(text):
+    """Return what a text says beside its numbers."""
+    return re.sub(r"[\d.,%]+", "", text)
 
 
-@pytest.mark.parametrize("n", [250, 600, 1030])
-def test_levels_are_compared_after_the_same_batches(executed, n):
-    """600 images end with a batch of 100, 1,030 with one of 30."""
+# --- What the levels report ---
+
+PRINTS = {
+    "Keras": ["level-1-train", "level-1-evaluate"],
+    "Theano": ["level-2-train"],
+    "numpy": ["level-3-best", "level-3-test"],
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_reports_how_it_was_trained(executed, level):
+    """The sets are the level's own, and it prints what it reports."""
     names = executed.names
-    train = names["X_train"][:n], names["y_train"][:n]
-    expected = np.vstack(textbook_sgd(train, 1.0, 250, 1)[0])
-    by_keras, by_theano, by_numpy = levels = names["parameters_after"](n)
-    for level in levels:
-        assert_allclose(level, expected, atol=1e-6)
-    assert not np.array_equal(by_theano, by_numpy)  # each its own program's
-    assert not np.array_equal(by_keras, by_numpy)
+    train, valid, test = sets(names)
+    keras, theano, best = names["keras_model"], names["theano_model"], names["best"]
+    weights = {
+        "Keras": keras.get_weights(),
+        "Theano": [theano.W.get_value(), theano.b.get_value()],
+        "numpy": [best["W"], best["b"]],
+    }[level]
+    result = names[f"{level.lower()}_result"]
+    rate, batch_size, epochs, accuracies, *_ = result.values()
+    assert len(accuracies) == epochs, "it stopped early"
+    found = {"validation": accuracies[-1], "test": result["test_accuracy"]}
+    printed = "".join(executed.shown[cell_id].printed for cell_id in PRINTS[level])
+    for part, (X, y) in ("validation", valid), ("test", test):
+        expected = score(X, y, *weights)[1]
+        assert found[part] == pytest.approx(expected, abs=2.1 / len(y)), part
+        assert_says(printed, found[part])
+    if level != "Keras":  # which has an order of its own
+        seed = inspect.signature(names["sgd"]).parameters["seed"].default
+        W = textbook_sgd(train, rate, batch_size, epochs, seed)[-1][0]
+        difference = np.abs(weights[0] - W).max() / np.abs(W).max()
+        assert difference < 1e-3, f"not trained as reported: W differs by {difference}"
 
 
-@pytest.mark.parametrize("level", range(3))
-def test_learner_whose_levels_differ_is_told_so(executed, level):
-    parameters = np.ones((3, 785, 10))
-    planted = executed.names | {"parameters_after": lambda n: parameters}
-    same = Shown(planted, "comparison-differences").printed
-    parameters[level, -1, 5] += 1e-4  # a bias
-    assert Shown(planted, "comparison-differences").printed != same
+def test_all_levels_follow_one_rule(executed):
+    results = {level: executed.names[f"{level.lower()}_result"] for level in LEVELS}
+    rules = {level: (r["batch_size"], r["epochs"]) for level, r in results.items()}
+    assert len(set(rules.values())) == 1, f"batch size, epochs: {rules}"
+    # numpy's rate is chosen, here on few images.
+    rates = {level: results[level]["learning_rate"] for level in LEVELS[:2]}
+    assert len(set(rates.values())) == 1, f"learning rate: {rates}"
 
 
-def test_disagreement_is_counted_image_by_image(executed):
-    """By weights that differ: those of a tiny rate in place of the best."""
-    names, theano = executed.names, executed.names["theano_model"]
-    planted = names | {"best": names["runs"][0]}
-    X, _ = sets(names)[2]
-    numpy_predicted = (X @ planted["best"]["W"] + planted["best"]["b"].T).argmax(axis=1)
-    others = {
-        "Keras": names["keras_model"].predict(X, verbose=0),
-        "Theano": X @ theano.W.get_value() + theano.b.get_value(),
-    }
-    printed = Shown(planted, "comparison-agreement").printed
-    for line, (name, scores) in zip(printed.splitlines(), others.items(), strict=True):
-        count = np.sum(scores.argmax(axis=1) != numpy_predicted)
-        assert name in line and {count, len(X)} <= set(numbers(line)) and count > 0
+TRAIN = {"level-1-train": "fit_model", "level-2-train": "main", "level-3-sweep": "sgd"}
 
 
-def test_other_parameters_are_told_from_the_same(executed):
-    def printed(report):
-        reports = executed.names["reports"] | {"Theano": report}
-        planted = executed.names | {"reports": reports}
-        return Shown(planted, "comparison-agreement").printed
+@pytest.mark.parametrize("cell_id", TRAIN)
+def test_an_interrupted_training_leaves_the_old_result(executed, cell_id):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
 
-    same = executed.names["numpy_report"]
-    for name in executed.names["numpy_parameters"]:
-        assert printed(same) != printed(same | {name: 7}), name
-
-
-def test_orders_are_five_trainings_scored_at_their_best_epoch(executed):
-    names, printed = executed.names, executed.shown["comparison-orders"].printed
-    (X, y), valid, test = sets(names)
-    parameters = names["numpy_parameters"].values()
-    expected = [names["numpy_report"]["test_accuracy"]]
-    for seed in range(1, 5):
-        order = np.random.default_rng(seed).permutation(len(y))
-        history = textbook_sgd((X[order], y[order]), *parameters, seed)
-        expected.append(score(*test, *best_of(history, valid))[1])
-    # Rounding may move an image over the border, or choose another equal epoch.
-    assert_allclose(names["orders"], expected, atol=0.01)
-    mean = names["orders"].mean()
-    error = 100 * np.sqrt(mean * (1 - mean) / len(test[0]))
-    for value in [*names["orders"], error]:
-        assert any(abs(each - value) < 0.006 for each in numbers(printed)), value
+    results = ["keras_training", *(f"{level.lower()}_result" for level in LEVELS)]
+    names = executed.names | {TRAIN[cell_id]: interrupted}
+    names |= {name: copy.deepcopy(names[name]) for name in results}
+    with pytest.raises(KeyboardInterrupt):
+        show_cells(names, cell_id)
+    for name in results:
+        assert str(names[name]) == str(executed.names[name]), f"{name} is half new"
 
 
-def test_level_outside_the_range_of_the_orders_is_told_from_one_inside(executed):
-    def printed(accuracy):
-        report = executed.names["keras_report"] | {"test_accuracy": accuracy}
-        planted = {"reports": {"Keras": report}}
-        text = Shown(executed.names | planted, "comparison-orders").printed
-        return re.sub(r"[\d.]+%", "", text)  # what it says beside the numbers
+def test_playing_tabulates_each_training_in_its_own_row(executed):
+    calls = []
 
-    orders = executed.names["orders"]
-    assert np.ptp(orders) > 0.004, "the orders must differ, for this test"
-    inside = printed(orders.min())
-    assert printed(orders.max()) == inside
-    assert printed(orders.min() - 0.001) == printed(orders.max() + 0.001) != inside
+    def fit_model(learning_rate=1.0, batch_size=500, epochs=20):
+        accuracies = [(10 * len(calls) + i) / 100 for i in range(1, 1 + epochs)]
+        calls.append((learning_rate, batch_size, *accuracies))
+        return None, {"valid_accuracies": accuracies, "seconds": 7.0}
 
-
-@pytest.fixture
-def reports(executed):
-    """What the levels may report, all different."""
-    keys = ["valid_accuracy", "test_accuracy"]
-    keys += ["training_seconds", "startup_seconds", "together_seconds"]
-    choose = executed.names["choose"]
-    planted = {
-        "Keras": (choose(0.5, 1, 5), (0.31, 0.41, 70, 15, 23)),
-        "Theano": (choose(3, 2, 4), (0.61, 0.71, 90, 10, 25)),
-        "numpy": (choose(6, 7, 3), (0.81, 0.91, 84, 0, 27)),
-    }
-    return {
-        name: parameters | dict(zip(keys, results, strict=True))
-        for name, (parameters, results) in planted.items()
-    }
+    names = executed.names | {"fit_model": fit_model}
+    for _ in "once", "again":
+        calls.clear()
+        header, *rows = show_cells(names, "level-1-play").tables[-1]
+        for row, says in zip(rows, calls, strict=True):
+            assert len(row) == len(header)
+            assert_says(" | ".join(row), *says)
 
 
-def test_table_shows_each_level_s_own_values(executed, reports):
-    planted = {f"{name.lower()}_report": report for name, report in reports.items()}
-    shown = Shown(executed.names | planted, "comparison-table")
-    for name, report in reports.items():
-        assert_allclose(sorted(shown.column(name)), sorted(report.values()))
-    ((_, *rows),) = shown.tables
-    for word, key in ("training", "training_seconds"), ("start-up", "startup_seconds"):
-        (row,) = (cells for title, *cells in rows if word in title)
-        assert [numbers(cell)[0] for cell in row] == [r[key] for r in reports.values()]
+# --- Section 7 ---
 
-
-def test_times_are_per_epoch_and_relative_to_numpy_and_ranked(executed, reports):
-    planted = {"reports": reports, "numpy_report": reports["numpy"]}
-    shown = Shown(executed.names | planted, "comparison-times")
-    assert shown.column("epoch") == [14, 22.5, 28]
-    assert shown.column("compared") == pytest.approx([0.5, 0.8, 1], abs=0.06)
-    alone, all_in = shown.printed.splitlines()
-    assert "Keras, numpy, Theano" in alone and "Keras, Theano, numpy" in all_in
-
-
-def test_second_start_up_is_the_excess_of_the_first_epoch(executed):
-    def history(*durations):
-        return {"ticks": list(np.cumsum([0, *durations]))}
-
-    planted = {
-        "fit_model": lambda **parameters: (None, history(9, 2, 3)),
-        "main": lambda *sets, **parameters: (None, history(5, 1, 1), None),
-    }
-    keras, theano = Shown(
-        executed.names | planted, "comparison-again"
-    ).printed.splitlines()
-    assert "Keras" in keras and numbers(keras) == [6]
-    assert "Theano" in theano and numbers(theano) == [4]
-
-
-def test_epoch_with_fewer_steps_is_the_median_one(executed):
-    """The planted epochs take as many seconds as a batch has hundreds of images."""
-
-    def fit_model(**parameters):
-        _, batch_size, _ = parameters.values()
-        return None, {"ticks": list(np.cumsum([0, 99, *[batch_size / 100] * 3]))}
-
-    printed = Shown(
-        executed.names | {"fit_model": fit_model}, "comparison-steps"
-    ).printed
-    assert [numbers(line) for line in printed.splitlines()] == [[250, 2.5], [2500, 25]]
-
-
-def test_share_of_the_products_is_that_of_the_median_round(executed):
-    """Of two batches each; an epoch of `sgd` takes ten seconds."""
-    clock = Clock()
-    spans = iter(np.repeat([1, 2, 3, 40, 50], 4) / 4)  # of the four products
-
-    class Images:
-        shape = 784, 500
-        __array_ufunc__ = None  # numpy asks this class for the product
-
-        def __getitem__(self, batch):
-            return self
-
-        def __matmul__(self, other):
-            clock.spend(next(spans))
-
-        __rmatmul__ = __matmul__
-
-    planted = {"time": clock, "X": Images(), "fixed": {"batch_size": 250}}
-    planted["sgd"] = lambda *arguments, **parameters: clock.spend(10)
-    shown = Shown(executed.names | planted, "comparison-products")
-    assert numbers(shown.printed) == [pytest.approx(0.3)]
-
-
-def test_nearest_images_are_found(executed):
-    (X, y), valid, test = sets(executed.names)
-    means = np.array([X[y == digit].mean(axis=0) for digit in range(10)])
-
-    def read(points, labels, images, truth):
-        guesses = [labels[np.linalg.norm(points - x, axis=1).argmin()] for x in images]
-        return np.mean(guesses == truth)
-
-    expected = [read(means, range(10), *part) for part in (test, valid)]
-    expected.append(read(X, y, *test))
-    printed = numbers(executed.shown["comparison-yardstick"].printed)
-    assert printed == [pytest.approx(each, abs=0.004) for each in expected]
-
-
-def test_confusion_and_trust_are_counted_on_the_validation_set(executed):
-    names, shown = executed.names, executed.shown
-    X, y = sets(names)[1]
-    Z = (X @ names["best"]["W"] + names["best"]["b"].T).astype(float)
-    predicted = Z.argmax(axis=1)
-    certainty = np.exp(Z.max(axis=1) - np.logaddexp.reduce(Z, axis=1))
-    pairs = [
-        [np.sum((y == i) & (predicted == j)) for j in range(10)] for i in range(10)
+KEYS = ["learning_rate", "batch_size", "epochs"]
+KEYS += ["valid_accuracies", "test_accuracy", "seconds"]
+# What the levels may report, all different, and the seconds of the second training.
+RESULTS = {
+    level: dict(zip(KEYS, values, strict=True))
+    for level, *values in [
+        ("Keras", 0.5, 100, 30, [0.1, 0.61], 0.62, 4.0),
+        ("Theano", 1.5, 101, 31, [0.1, 0.71], 0.72, 6.0),
+        ("numpy", 2.5, 102, 32, [0.1, 0.81], 0.82, 8.0),
     ]
-    assert_array_equal(names["confusion"], pairs)
+}
+AGAIN = {"Keras": 5.0, "Theano": 7.0, "numpy": 9.0}
+PLANTED = {f"{level.lower()}_result": result for level, result in RESULTS.items()}
+PLANTED |= {f"{level.lower()}_again": {"seconds": AGAIN[level]} for level in AGAIN}
+PLANTED |= {"numpy_again": 9.0, "results": RESULTS, "again": AGAIN}
 
-    true, guess, times, digit, missed = numbers(shown["learned-confusion"].printed)
-    errors = np.array(pairs) * (1 - np.eye(10, dtype=int))
-    assert times == errors.max() == errors[int(true), int(guess)]
-    shares = errors.sum(axis=1) / np.sum(pairs, axis=1)
-    assert shares[int(digit)] == shares.max()
-    assert missed == pytest.approx(shares.max(), abs=0.005)
 
-    sure = certainty > 0.99
-    found = numbers(shown["learned-trust"].printed)
-    counted = np.sum(sure), np.sum(sure & (predicted != y))
-    assert found[1:3] == [pytest.approx(each, abs=1) for each in counted]
-    means = certainty.mean(), np.mean(predicted == y)
-    assert found[3:] == [pytest.approx(each, abs=0.001) for each in means]
+def test_table_shows_each_level_s_own_results(executed):
+    (table,) = executed.show("comparison-table", **PLANTED).tables
+    heads = "validation", "test", "time"
+    rows = zip(table[1:], *(column(table, head) for head in heads), strict=True)
+    for (row, *cells), (level, result) in zip(rows, RESULTS.items(), strict=True):
+        *parameters, (_, valid), test, seconds = result.values()
+        assert level in row[0]
+        assert_says(" | ".join(row), *parameters, valid, test, seconds, AGAIN[level])
+        for cell, value in zip(cells, (valid, test, seconds), strict=True):
+            assert_says(cell, value)
+
+
+def test_bars_are_the_run_times_and_the_axis_names_the_levels(executed):
+    shown = executed.show("comparison-plot", **PLANTED)
+    (ax,) = shown.figures[0].axes
+    boxes = np.array([bar.get_bbox().bounds for bar in ax.patches])
+    lying = np.ptp(boxes[:, 3]) < 1e-9
+    axis, across = (ax.yaxis, 1) if lying else (ax.xaxis, 0)
+    centres, lengths = boxes[:, across] + boxes[:, across + 2] / 2, boxes[:, 3 - across]
+    names = [label.get_text() for label in axis.get_ticklabels()]
+    for level, result in RESULTS.items():
+        place = axis.get_ticklocs()[names.index(level)]
+        expected = [result["seconds"], AGAIN[level]]
+        assert sorted(lengths[abs(centres - place) < 0.5]) == sorted(expected), level
+        assert_says(shown.description.partition(level)[2], *expected)
+    said = [number for text in ax.texts for number, _ in numbers(text.get_text())]
+    assert sorted(said) == sorted(lengths), "each bar has its number"
+
+
+# --- 8.4: one model, or not ---
+
+
+def test_levels_are_found_to_be_one_model_unless_one_of_them_differs(executed):
+    names = executed.names
+
+    def keras_off(rate):
+        model = names["new_model"](rate)
+        get_weights = model.get_weights
+        model.get_weights = lambda: [get_weights()[0], get_weights()[1] + 0.01]
+        return model
+
+    theano_off = copy.deepcopy(names["theano_model"])
+    theano_off.b.set_value(theano_off.b.get_value() + np.float32(0.01))
+    numpy_off = names["best"] | {"W": names["best"]["W"] + 0.01}
+    faults = {"new_model": keras_off, "theano_model": theano_off, "best": numpy_off}
+    verdict = words(executed.shown["one-model"].printed)
+    for name, fault in faults.items():
+        other = words(executed.show("one-model", **{name: fault}).printed)
+        assert other != verdict, f"{name} is off by 0.01, or the levels really differ"
+
+
+def test_paired_test_tells_a_difference_from_chance_both_ways(executed):
+    """Planted: the numbers of images on which Keras alone, numpy alone is right."""
+    names = executed.names
+    X, y = sets(names)[2]
+    guesses = (X @ names["best"]["W"] + names["best"]["b"].T).argmax(axis=1)
+    right, wrong = np.flatnonzero(guesses == y), np.flatnonzero(guesses != y)
+
+    def verdict(only_keras, only_numpy):
+        keras = guesses.copy()
+        keras[wrong[:only_keras]] = y[wrong[:only_keras]]
+        keras[right[:only_numpy]] = (y[right[:only_numpy]] + 1) % 10
+        text = executed.show("paired-test", keras_predicted=keras).printed
+        assert_says(text, only_keras, only_numpy)
+        return words(text)
+
+    chance = verdict(5, 5)
+    assert verdict(10, 5) == verdict(5, 11) == chance, "within twice the square root"
+    assert verdict(12, 1) == verdict(1, 12) == verdict(0, 9) != chance
+    found = np.mean(names["keras_predicted"] == y)
+    assert found == names["keras_result"]["test_accuracy"]
+
+
+# --- Any cell can be run again ---
+
+
+def data_of(figure):
+    """Return what is drawn of the data."""
+    drawn = []
+    for ax in figure.axes:
+        drawn += [line.get_xydata() for line in ax.lines]
+        drawn += [image.get_array() for image in ax.images]
+        drawn += [bar.get_bbox().bounds for bar in ax.patches]
+        drawn += [path.vertices for each in ax.collections for path in each.get_paths()]
+    return [np.asarray(array, float).tobytes() for array in drawn]
+
+
+def test_every_cell_can_be_run_again(executed):
+    """After Run All: from the last to the first, then from the first to the last.
+
+    On the way back each cell finds what later cells left, on the way forth what its
+    own second run left. Keras's trainings take long: those of level-1-play run again
+    in a test above, the others here once.
+    """
+    names, ids = executed.names.copy(), list(executed.shown)
+    forth = [cell_id for cell_id in ids if "fit_model(" not in SOURCE[cell_id]]
+    back = [cell_id for cell_id in reversed(ids) if cell_id != "level-1-play"]
+    for cell_id in back + forth:
+        first, again = executed.shown[cell_id], show_cells(names, cell_id)
+        what = f"{cell_id}, run again after later cells, shows other"
+        assert again.printed == first.printed, f"{what} text"
+        assert again.tables == first.tables, f"{what} tables"
+        assert again.description == first.description, f"{what} descriptions"
+        for figure, before in zip(again.figures, first.figures, strict=True):
+            assert data_of(figure) == data_of(before), f"{what} figures"
+
+
+def test_no_figure_is_cut_off(executed):
+    figures = [(i, f) for i, shown in executed.shown.items() for f in shown.figures]
+    for cell_id, figure in figures:
+        figure.draw_without_rendering()
+        for corner in figure.get_tightbbox().padded(-0.02).corners():
+            assert figure.bbox_inches.contains(*corner), f"{cell_id}: it is cut off"
+        titles = [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes)]
+        assert any(titles), f"{cell_id}: its figure has no title"
