@@ -57,7 +57,7 @@ derivation:  ## build derivation/derivation.pdf from the LaTeX (needs latexmk)
 
 # The script names its packages, and uv installs them. PyTorch without CUDA lies here:
 TORCH := https://download.pytorch.org/whl/cpu/torch/
-bench: setup  ## time the levels and their peers (5 minutes, Linux on x86-64)
+bench: setup  ## time the levels and their peers (8 minutes, Linux on x86-64)
 	$(UV) run --no-config --python $(PYTHON) --script \
 	    --find-links '$(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(TORCH))' bench/bench.py
 
