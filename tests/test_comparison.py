@@ -1,13 +1,12 @@
 """The three levels side by side; and any cell of the notebook, run again."""
 
 import copy
-import inspect
 import re
 
 import numpy as np
 import pytest
 from conftest import SOURCE, assert_says, column, numbers, show_cells
-from oracles import score, sets, textbook_sgd
+from oracles import score, seed_of, sets, textbook_sgd
 
 LEVELS = ["Keras", "Theano", "numpy"]
 
@@ -47,7 +46,7 @@ def test_a_level_reports_how_it_was_trained(executed, level):
         assert found[part] == pytest.approx(expected, abs=2.1 / len(y)), part
         assert_says(printed, found[part])
     if level != "Keras":  # which has an order of its own
-        seed = inspect.signature(names["sgd"]).parameters["seed"].default
+        seed = seed_of(names["sgd"])
         W = textbook_sgd(train, rate, batch_size, epochs, seed)[-1][0]
         difference = np.abs(weights[0] - W).max() / np.abs(W).max()
         assert difference < 1e-3, f"not trained as reported: W differs by {difference}"
