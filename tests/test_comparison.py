@@ -205,13 +205,11 @@ def test_every_cell_can_be_run_again(executed):
     """After Run All: from the last to the first, then from the first to the last.
 
     On the way back each cell finds what later cells left, on the way forth what its
-    own second run left. Keras's trainings take long: those of level-1-play run again
-    in a test above, the others here once.
+    own second run left. (Keras's trainings take long: they run again once.)
     """
     names, ids = executed.names.copy(), list(executed.shown)
     forth = [cell_id for cell_id in ids if "fit_model(" not in SOURCE[cell_id]]
-    back = [cell_id for cell_id in reversed(ids) if cell_id != "level-1-play"]
-    for cell_id in back + forth:
+    for cell_id in [*reversed(ids), *forth]:
         first, again = executed.shown[cell_id], show_cells(names, cell_id)
         what = f"{cell_id}, run again after later cells, shows other"
         assert again.printed == first.printed, f"{what} text"
