@@ -72,7 +72,6 @@ def test_sweep_trains_each_rate_as_the_textbook_does(swept):
     runs = {run["learning_rate"]: run for run in names["runs"]}
     assert {10.0**k for k in range(-10, 3)} <= runs.keys(), "the assignment's rates"
     plan = names["batch_size"], names["epochs"], seed_of(names["sgd"])
-    plan = names["batch_size"], names["epochs"], seed_of(names["sgd"])
     for rate in 1e-10, 1e-3, 1.0:
         W = textbook_sgd(train, rate, *plan)[-1][0]
         difference = np.abs(runs[rate]["W"] - W).max() / np.abs(W).max()
