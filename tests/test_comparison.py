@@ -1,13 +1,12 @@
 """The three levels side by side; and any cell of the notebook, run again."""
 
 import copy
-import inspect
 import re
 
 import numpy as np
 import pytest
 from conftest import SOURCE, assert_says, column, numbers, show_cells
-from oracles import score, sets, textbook_sgd
+from oracles import score, seed_of, sets, textbook_sgd
 
 LEVELS = ["Keras", "Theano", "numpy"]
 
@@ -47,7 +46,7 @@ def test_a_level_reports_how_it_was_trained(executed, level):
         assert found[part] == pytest.approx(expected, abs=2.1 / len(y)), part
         assert_says(printed, found[part])
     if level != "Keras":  # which has an order of its own
-        seed = inspect.signature(names["sgd"]).parameters["seed"].default
+        seed = seed_of(names["sgd"])
         W = textbook_sgd(train, rate, batch_size, epochs, seed)[-1][0]
         difference = np.abs(weights[0] - W).max() / np.abs(W).max()
         assert difference < 1e-3, f"not trained as reported: W differs by {difference}"
@@ -206,13 +205,11 @@ def test_every_cell_can_be_run_again(executed):
     """After Run All: from the last to the first, then from the first to the last.
 
     On the way back each cell finds what later cells left, on the way forth what its
-    own second run left. Keras's trainings take long: those of level-1-play run again
-    in a test above, the others here once.
+    own second run left. (Keras's trainings take long: they run again once.)
     """
     names, ids = executed.names.copy(), list(executed.shown)
     forth = [cell_id for cell_id in ids if "fit_model(" not in SOURCE[cell_id]]
-    back = [cell_id for cell_id in reversed(ids) if cell_id != "level-1-play"]
-    for cell_id in back + forth:
+    for cell_id in [*reversed(ids), *forth]:
         first, again = executed.shown[cell_id], show_cells(names, cell_id)
         what = f"{cell_id}, run again after later cells, shows other"
         assert again.printed == first.printed, f"{what} text"

@@ -12,6 +12,7 @@ from oracles import (
     predictions,
     probabilities,
     score,
+    seed_of,
     sets,
     textbook_sgd,
 )
@@ -70,9 +71,9 @@ def test_sweep_trains_each_rate_as_the_textbook_does(swept):
     train, valid, _ = sets(names)
     runs = {run["learning_rate"]: run for run in names["runs"]}
     assert {10.0**k for k in range(-10, 3)} <= runs.keys(), "the assignment's rates"
+    plan = names["batch_size"], names["epochs"], seed_of(names["sgd"])
     for rate in 1e-10, 1e-3, 1.0:
-        history = textbook_sgd(train, rate, names["batch_size"], names["epochs"])
-        W = history[-1][0]
+        W = textbook_sgd(train, rate, *plan)[-1][0]
         difference = np.abs(runs[rate]["W"] - W).max() / np.abs(W).max()
         assert difference < 1e-3, f"rate {rate:g}: W differs by {difference:.1g}"
     for run in runs.values():

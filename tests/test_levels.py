@@ -9,7 +9,7 @@ import pytest
 from conftest import FEW, assert_says, cells_of, column, show_cells
 from notebook import run_cells
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles import assert_takes_its_steps, one_order, sets
+from oracles import assert_takes_its_steps, one_order, seed_of, sets
 
 from data.mnist import load_mnist
 
@@ -97,9 +97,8 @@ def test_level_needs_nothing_but_the_arrays_show_and_table(arrays, section):
 
 def test_theano_takes_the_steps_of_the_textbook(level_2, level_3):
     """In the order of Level 3."""
-    seed = inspect.signature(level_3["sgd"]).parameters["seed"].default
     train, valid, _ = sets(level_2)
-    theano = partial(by_theano, level_2, RATE)
+    theano, seed = partial(by_theano, level_2, RATE), seed_of(level_3["sgd"])
     assert_takes_its_steps(theano, train, valid, RATE, PLANS, seed)
 
 
