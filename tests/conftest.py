@@ -1,13 +1,9 @@
-"""What the test files share: cells of hw1.ipynb, run by their ids, in here."""
+"""What the tests share: the cells of hw1.ipynb, run in here on a thousand images."""
 
 import contextlib
 import io
-import math
-import os
 import re
-import shutil
 import sys
-import time
 from pathlib import Path
 
 import matplotlib
@@ -23,29 +19,11 @@ TEXT = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
 SOURCE = {cell.id: cell.source for cell in NOTEBOOK.cells}
 matplotlib.use("agg")
 
-from notebook import run_cells  # noqa: E402 (of tools/, which is in sys.path now)
+from common import run_cells  # noqa: E402 (of tools/, which is in sys.path now)
 
+from data import mnist  # noqa: E402
 
-@pytest.fixture(scope="session", autouse=True)
-def in_the_project():
-    """The cells look for the folders data and .theano where they run."""
-    os.chdir(ROOT)
-    (ROOT / ".theano").mkdir(exist_ok=True)
-
-
-def pytest_collection_modifyitems(items):
-    """Start with the slow tests: the two processes of `make test` then end together."""
-    items.sort(key=lambda item: not item.get_closest_marker("slow"))
-
-
-def needs(program, packages):
-    """Skip where the program is not installed; CI must have it."""
-    if not shutil.which(program):
-        message = f"{program} is missing (Debian: apt install {packages})"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-
-
-# --- Cells, and what they show ---
+FEW = 1030, 290, 300  # training, validation and test images
 
 
 def cells_of(section):
@@ -60,152 +38,46 @@ def cells_of(section):
     return ids
 
 
-class Shown:
-    """What a cell shows: the text that it prints, its tables, its figures."""
-
-    def __init__(self):
-        self.tables, self.figures, self.description = [], [], ""
-
-    def table(self, header, *rows, replace=False):
-        if replace:
-            self.tables.clear()
-        self.tables.append([list(header), *(list(row) for row in rows)])
-
-    def show(self, figure, description):
-        self.figures.append(figure)
-        self.description = description
-        plt.close(figure)  # for pyplot, which counts them
-
-
-def show_cells(names, *ids):
-    """Run cells, while the clock stands still; return what the last of them shows."""
-    for cell_id in ids:
-        shown, output = Shown(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(names, "show", shown.show)
-            patch.setitem(names, "table", shown.table)
-            patch.setattr(time, "perf_counter", lambda: 0.0)
-            with contextlib.redirect_stdout(output):
-                run_cells(names, cell_id)
-        shown.printed = output.getvalue()
-    return shown
-
-
-# --- Numbers in a text ---
-
-UNITS = {"%": 0.01, "ms": 0.001}
-NUMBER = re.compile(
-    r"(?<![\w.])(-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|nan\b|inf\b))(?: ?(%|ms\b))?"
-)
+def show(names, *ids):
+    """Run cells in `names`; return the text that they print, and their figures."""
+    plt.close("all")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        run_cells(names, *ids)
+    return printed.getvalue(), [plt.figure(each) for each in plt.get_fignums()]
 
 
 def numbers(text):
-    """Return the numbers in a text, each with half a unit of its last digit.
-
-    1,030 is 1030, 92% is 0.92, 8 × 10⁻⁸ is 8e-8, 7 ms are 0.007.
-    """
-    text = re.sub(r"(?<=\d)[,_\u202f\u2009\xa0](?=\d{3}(?!\d))", "", text)
-    text = text.replace("−", "-").replace("×", "x")
-    plain = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-    power = r"(?:(\d[\d.]*) ?x ?)?\b10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
-    text = re.sub(power, lambda m: f"{m[1] or 1}e{m[2].translate(plain)}", text)
-    found = []
-    for number, unit in NUMBER.findall(text):
-        digits, _, exponent = number.partition("e")
-        decimals = len(digits.partition(".")[2])
-        half = 0.5 * 10.0 ** (int(exponent or 0) - decimals)
-        found.append((float(number) * UNITS.get(unit, 1), half * UNITS.get(unit, 1)))
-    return found
-
-
-def assert_says(text, *values, slack=0):
-    """These values stand in the text in this order, rounded as the text has them."""
-    rest = iter(numbers(text))
-    for value in values:
-        assert any(
-            math.isclose(number, value, rel_tol=1e-5, abs_tol=1.01 * half + slack)
-            or (math.isnan(number) and math.isnan(value))
-            for number, half in rest
-        ), f"{value:.6g} is missing, or stands elsewhere, in: {text}"
-
-
-def column(table, word):
-    """Return the cells below the first heading that has this word."""
-    header, *rows = table
-    places = [i for i, head in enumerate(header) if word in head]
-    assert places, f"no heading has the word {word}: {header}"
-    return [row[places[0]] for row in rows]
-
-
-# --- The notebook on few images ---
-
-FEW = {"train": 1030, "valid": 290, "test": 300}
-
-
-@pytest.fixture(scope="session")
-def loaded():
-    """What the cells of section 3 leave, with few of the images."""
-    names = run_cells({}, *cells_of("3"))
-    for part, n in FEW.items():
-        for letter in "Xy":
-            names[f"{letter}_{part}"] = names[f"{letter}_{part}"][:n]
-    return names
-
-
-@pytest.fixture(scope="session")
-def arrays(loaded):
-    """What Levels 2 and 3 may use of section 3."""
-    allowed = [f"{letter}_{part}" for part in FEW for letter in "Xy"]
-    return {name: loaded[name] for name in [*allowed, "show", "table"]}
-
-
-@pytest.fixture
-def level_3(arrays):
-    """The names of Level 3 up to `sgd`."""
-    ids = cells_of("6")
-    return run_cells(arrays.copy(), *ids[: ids.index("level-3-sgd") + 1])
+    """Return the numbers in a text; 92.8% is 92.8, and 1,030 is 1030."""
+    found = re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", text.replace(",", ""))
+    return [float(number) for number in found]
 
 
 class Executed:
-    """Cells that have run, one after the other: their names, and what each showed."""
+    """The notebook after *Run All*, on few images: names, prints, figures."""
 
-    def __init__(self, names, ids):
-        self.names = names
-        self.shown = {cell_id: show_cells(names, cell_id) for cell_id in ids}
+    def __init__(self, few):
+        self.printed, self.figures = {}, {}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mnist, "load_mnist", lambda: few)
+            self.section_3 = self.run({}, "3")
+        arrays = {k: v for k, v in self.section_3.items() if k[:2] in ("X_", "y_")}
+        # Levels 2 and 3 get the arrays alone, which shows that they need no more.
+        self.levels = {
+            3: self.run(arrays.copy(), "6"),
+            2: self.run(arrays.copy(), "5"),
+            1: self.run(self.section_3.copy(), "4"),
+        }
+        self.names = self.section_3 | self.levels[3] | self.levels[2] | self.levels[1]
+        self.run(self.names, "7")
+        self.run(self.names, "8")
 
-    def show(self, *ids, **planted):
-        """Run cells again in a copy of the names; return what the last one shows."""
-        return show_cells(self.names | planted, *ids)
+    def run(self, names, section):
+        for cell_id in cells_of(section):
+            self.printed[cell_id], self.figures[cell_id] = show(names, cell_id)
+        return names
 
 
 @pytest.fixture(scope="session")
-def swept(arrays):
-    """Level 3 as a whole, with its sweep."""
-    return Executed(arrays.copy(), cells_of("6"))
-
-
-@pytest.fixture(scope="session")
-def executed(loaded):
-    """The notebook after *Run All*. It takes long: only test_comparison.py asks it.
-
-    Without level-1-play, whose five trainings are planted in a test of their own.
-    """
-    done = [*cells_of("3"), "level-1-play"]
-    return Executed(loaded.copy(), [cell.id for cell in CODE if cell.id not in done])
-
-
-class Clock:
-    """A clock in place of time.perf_counter: it moves when something spends time."""
-
-    now = 0.0
-
-    def spend(self, seconds, result=None):
-        self.now += seconds
-        return result
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
-    return clock
+def executed():
+    few = [(X[:n], y[:n]) for (X, y), n in zip(mnist.load_mnist(), FEW, strict=True)]
+    return Executed(few)
