@@ -23,7 +23,7 @@ TEXT = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
 SOURCE = {cell.id: cell.source for cell in NOTEBOOK.cells}
 matplotlib.use("agg")
 
-from notebook import run_cells  # noqa: E402 (of tools/, which is in sys.path now)
+from common import run_cells  # noqa: E402 (of tools/, which is in sys.path now)
 
 
 @pytest.fixture(scope="session", autouse=True)
