@@ -1,4 +1,4 @@
-"""The tools, each in a small project of its own."""
+"""The tools, each in a small project of its own, and the lock."""
 
 import os
 import re
@@ -12,6 +12,20 @@ from common import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 MARKED = "# Title\n<!--= f'{x:.1f}' -->0.0<!--/-->, [PDF](derivation/derivation.pdf)"
+SHOW = """\
+import os
+x = 2.25
+print("1,", end="", flush=True)
+print(2)
+display(3)
+print(os.environ["LD_LIBRARY_PATH"], os.environ.get("KERAS_HOME"))
+"""
+FAILURES = {
+    "1 / 0": "ZeroDivisionError",
+    "y = 1": "name 'x' is not defined",
+    "import os, time\nos.kill(os.getpid(), 9)\ntime.sleep(60)": "Kernel died",
+    "x = 1\nopen('hw1.ipynb', 'a').write(' ')": "Another program",
+}
 
 
 @pytest.fixture
@@ -28,14 +42,16 @@ def write(project, code, text=MARKED):
     return (project / "hw1.ipynb").read_bytes()
 
 
-# --- run.py ---
-
-FAILURES = {
-    "1 / 0": "ZeroDivisionError",
-    "y = 1": "name 'x' is not defined",
-    "import os, time\nos.kill(os.getpid(), 9)\ntime.sleep(60)": "Kernel died",
-    "x = 1\nopen('hw1.ipynb', 'a').write(' ')": "Another program",
-}
+def test_run_keeps_order_of_outputs(project, monkeypatch, capfd):
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/libraries")
+    monkeypatch.setenv("KERAS_HOME", "/settings")  # does not reach the cells
+    write(project, SHOW)
+    run.main(project)
+    text, code = nbformat.read(project / "hw1.ipynb", as_version=4).cells
+    assert text.source == MARKED.replace("0.0", "2.2")
+    shown = [each.get("text") or each.data["text/plain"] for each in code.outputs]
+    assert shown == ["1,2\n", "3", "/libraries None\n"]
+    assert capfd.readouterr().err == "", "it warns"
 
 
 @pytest.mark.parametrize("code", FAILURES)
@@ -54,32 +70,7 @@ def test_bad_notebook_is_not_run(project, capsys):
     (project / "hw1.ipynb").write_text('{\n "cells": [\n<<<<<<< HEAD\n  {}]}\n')
     with pytest.raises(SystemExit, match=r"hw1\.ipynb.*git checkout HEAD"):
         run.main(project)
-    assert "code" not in capsys.readouterr().out
-
-
-SHOW = """\
-import os
-x = 2.25
-print("1,", end="", flush=True)
-print(2)
-display("three")
-print(*(os.environ.get(name) for name in ["LD_LIBRARY_PATH", "MPLCONFIGDIR"]))
-"""
-
-
-def test_outputs_keep_their_order(project, monkeypatch, capfd):
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/the/user/lib")
-    monkeypatch.setenv("MPLCONFIGDIR", "/the/user/settings")
-    write(project, SHOW)
-    run.main(project)
-    text, code = nbformat.read(project / "hw1.ipynb", as_version=4).cells
-    assert text.source == MARKED.replace("0.0", "2.2")
-    shown = [each.get("text") or each.data["text/plain"] for each in code.outputs]
-    assert shown == ["1,2\n", "'three'", "/the/user/lib None\n"]
-    assert capfd.readouterr().err == "", "make run warns"
-
-
-# --- submission.py ---
+    assert capsys.readouterr().out == ""
 
 
 def test_zip_holds_notebook_and_pdf(project):
@@ -88,13 +79,12 @@ def test_zip_holds_notebook_and_pdf(project):
     with zipfile.ZipFile(project / "jdoe_HW1.zip") as file:
         names = ["jdoe_HW1/jdoe_hw1.ipynb", "jdoe_HW1/jdoe_hw1_derivation.pdf"]
         assert file.namelist() == names
-        modes = [member.external_attr >> 16 & 0o777 for member in file.infolist()]
-        assert modes == [0o644, 0o644], "others cannot read it"
+        assert {each.external_attr >> 16 & 0o777 for each in file.filelist} == {0o644}
         handed_in, pdf = (file.read(name) for name in names)
     text, code = nbformat.reads(handed_in.decode(), as_version=4).cells
-    title, *lines = text.source.split("\n")
-    assert title == "# Title" and "jdoe" in "".join(lines[:-1])
-    assert lines[-1].endswith("2.2<!--/-->, [PDF](jdoe_hw1_derivation.pdf)")
+    title, *id_lines, rest = text.source.split("\n")
+    assert title == "# Title" and "jdoe" in "".join(id_lines)
+    assert rest.endswith("2.2<!--/-->, [PDF](jdoe_hw1_derivation.pdf)")
     assert code.execution_count == 1 and pdf == b"%PDF-1.7"
 
 
@@ -114,9 +104,6 @@ def test_warning_is_not_handed_in(project):
     with pytest.raises(SystemExit, match="the cell code"):
         submission.main("jdoe", project)
     assert not list(project.glob("*.zip"))
-
-
-# --- requirements.lock ---
 
 
 def test_lock_has_hashes_and_pins():
