@@ -12,92 +12,89 @@ import sys
 import tempfile
 import time
 
-from notebook import ROOT, fill, interruptible, read_notebook, write_atomically
+import nbformat
+from common import MARKER, ROOT, fill, write_atomically
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
-with interruptible():  # these take two seconds
-    import nbformat
-    from jupyter_client import AsyncKernelManager
-    from jupyter_client.kernelspec import KernelSpecManager
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-
-# What the kernel inherits from the user: where programs are, and how text is encoded.
-# No setting of Python, Jupyter, matplotlib, Keras or Theano reaches it.
-INHERITED = re.compile("PATH|LANG|LC_.*")
+# What the kernel inherits from the user: where programs and their libraries are, how
+# text is encoded. No setting of Python, Jupyter, matplotlib, Keras or Theano.
+INHERITED = re.compile("PATH|LD_LIBRARY_PATH|OPENBLAS_CORETYPE|LANG|LC_.*")
 
 
 def main(root=ROOT):
     """Execute the notebook, then write it; SystemExit with a sentence if that fails."""
     path = root / "hw1.ipynb"
-    notebook, before = read_notebook(path), path.read_bytes()
-    # The kernel's sockets lie there, and the path of a socket has at most 103 bytes.
-    parent = None if len(os.fsencode(tempfile.gettempdir())) <= 70 else "/tmp"
+    before = path.read_bytes()
     try:
-        with tempfile.TemporaryDirectory(prefix="hw1-", dir=parent) as home:
-            execute(notebook, root, home)
-        if path.read_bytes() != before:
-            raise RuntimeError("Another program has changed it meanwhile. Run again.")
-        write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
-    except (RuntimeError, OSError) as error:  # RuntimeError, too, if the kernel dies
-        reason = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # the traceback's colours
-        sys.exit(f"{reason}\n\n{path} was left as it was.")
+        notebook = nbformat.reads(before.decode(), as_version=4)
+        execute(notebook, root)
+    except nbformat.reader.NotJSONError:
+        sys.exit(
+            f"{path} is no notebook: resolve its merge conflict, or take the last "
+            "version that was committed: git checkout HEAD -- hw1.ipynb"
+        )
+    except (CellExecutionError, RuntimeError) as error:  # RuntimeError: it has died
+        sys.exit(f"{error}\n\n{path} was left as it was.")
+    if path.read_bytes() != before:
+        sys.exit(f"Another program has changed {path} meanwhile. Run again.")
+    write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
     print(f"wrote {path}")
 
 
-def execute(notebook, root, home):
-    """Run all cells in a fresh kernel, whose home is `home`, and fill the markers."""
-    environment = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k)}
-    environment |= {"HOME": home, "TMPDIR": home, "PYTHONNOUSERSITE": "1"}
-    kernel = AsyncKernelManager(
-        kernel_name="python3",
-        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # none of the user's
-        transport="ipc",
-        connection_file=f"{home}/kernel.json",
-    )
-    client = NotebookClient(
-        notebook,
-        km=kernel,
-        record_timing=False,
-        coalesce_streams=True,
-        shutdown_kernel="immediate",
-        resources={"metadata": {"path": str(root)}},
-    )
+def execute(notebook, root):
+    """Run all cells in a fresh kernel with an empty home, and fill the markers."""
+    texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    wanted = [each for cell in texts for each, _ in MARKER.findall(cell.source)]
+    if len(wanted) != sum(cell.source.count("<!--=") for cell in texts):
+        raise RuntimeError("In a text a <!--= lacks its --> or <!--/-->.")
+    # One more cell, for the time of this run, returns the values of the markers.
+    values = ",\n".join(f"str({each})" for each in wanted)
+    ask = nbformat.v4.new_code_cell(f"[{values}]", id="values-of-the-texts")
+    notebook.cells.append(ask)
+    began = time.monotonic()
 
-    def value_of(expression):
-        """Return `str(expression)`, evaluated in the kernel."""
-        asked = {"value": f"str({expression})"}
-        request = client.kc.execute("", store_history=False, user_expressions=asked)
-        reply = client.wait_for_reply(request)["content"]["user_expressions"]["value"]
-        if reply["status"] != "ok":
-            why = f"{reply['ename']}: {reply['evalue']}"
-            raise RuntimeError(f"The marker {expression} fails: {why}")
-        return ast.literal_eval(reply["data"]["text/plain"])
-
-    with client.setup_kernel(env=environment, cleanup_kc=True):
-        execute_cells(client)
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = fill(cell.source, value_of)
-        about = client.wait_for_reply(client.kc.kernel_info())["content"]
-    notebook.metadata.language_info = about["language_info"]  # as JupyterLab does
-
-
-def execute_cells(client):
-    """Run the code cells in the kernel of `client`, saying when and which."""
-    cells, began = client.nb.cells, time.monotonic()
-    for i, cell in enumerate(cells):
-        if cell.cell_type != "code":
-            continue
-        place = f"cell {i + 1} of {len(cells)}, {cell.id}"
+    def announce(cell, cell_index):
+        place = f"cell {cell_index + 1} of {len(notebook.cells)}, {cell.id}"
         print(f"{time.monotonic() - began:6.1f} s  {place}", flush=True)
-        cell.update(execution_count=None, outputs=[])  # an empty cell keeps these
-        try:
-            client.execute_cell(cell, i)
-        except (CellExecutionError, RuntimeError) as error:
-            raise RuntimeError(f"Failed in {place}:\n{error}") from None
-    print(f"{time.monotonic() - began:6.1f} s  all cells executed")
+
+    environment = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k)}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        environment |= {"HOME": home, "TMPDIR": home, "PYTHONNOUSERSITE": "1"}
+        # Sockets in that folder, since TCP without encryption makes Jupyter warn.
+        file = f"{home}/kernel.json"
+        kernel = AsyncKernelManager(transport="ipc", connection_file=file)
+        NotebookClient(
+            notebook,
+            km=kernel,
+            record_timing=False,
+            shutdown_kernel="immediate",
+            resources={"metadata": {"path": str(root)}},
+            on_cell_execute=announce,
+        ).execute(env=environment, cleanup_kc=True)
+    notebook.cells.remove(ask)
+    values = iter(ast.literal_eval(ask.outputs[0].data["text/plain"]))
+    for cell in texts:
+        cell.source = fill(cell.source, lambda _: next(values))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = join_streams(cell.outputs)
+
+
+def join_streams(outputs):
+    """Return the outputs with what was printed in pieces as one, as Jupyter stores it.
+
+    (nbclient's own `coalesce_streams` changes their order.)
+    """
+    joined = []
+    for output in outputs:
+        if joined and "name" in output and output.name == joined[-1].get("name"):
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 if __name__ == "__main__":
-    with interruptible():
-        main()
+    main()

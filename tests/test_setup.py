@@ -1,0 +1,65 @@
+"""The set-up by make, with a stub in place of python3 and uv."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from common import ROOT
+
+# In the step that $STEP names it does what $FAULT says.
+STUB = """\
+#!/bin/sh
+echo "$PYTHONPATH$*" >> log
+case "$*" in
+*$STEP*) $FAULT ;;
+*" venv "*)
+    for new; do :; done  # the last argument
+    mkdir -p "$new/bin" && cp "$0" "$new/bin/python" && cp "$0" "$new/bin/uv" ;;
+esac
+"""
+STEPS = ["-m venv", "-m pip install", " venv --", " pip sync --require-hashes"]
+VENV, OLD, LOCK = Path(".venv"), Path(".venv", "old"), Path("tools/requirements.lock")
+
+
+@pytest.fixture(autouse=True)
+def in_a_new_checkout(tmp_path, monkeypatch):
+    (tmp_path / "python3").write_text(STUB)
+    (tmp_path / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", "of the user")
+    folder = tmp_path / 'it\'s a "chéckout"'
+    (folder / LOCK).parent.mkdir(parents=True)
+    (folder / LOCK).touch()
+    shutil.copy(ROOT / "Makefile", folder)
+    monkeypatch.chdir(folder)
+
+
+def make(step="-none-", fault=""):
+    """Run `make html` in a session of its own, which `kill -9 0` ends."""
+    environment = os.environ | {"STEP": step, "FAULT": fault}
+    return subprocess.call(["make", "html"], env=environment, start_new_session=True)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_set_up_is_whole_or_absent(step):
+    for fault, status in ("exit 1", 2), ("kill -9 0", -9):
+        assert make(step, fault) == status and not VENV.exists()
+    Path("log").unlink()
+    assert make() == make() == 0
+    *calls, first, second = Path("log").read_text().splitlines()
+    assert all(map(str.__contains__, calls, STEPS)), calls
+    assert first == second and first.startswith("-m nbconvert"), "PYTHONPATH is there"
+    OLD.touch()
+    LOCK.touch()
+    for fault, status in ("exit 1", 2), ("kill -9 0", -9):
+        assert make(step, fault) == status and OLD.exists()
+    assert make() == 0 and not OLD.exists()
+    assert not list(Path().glob(".venv.*")), "what was left is not removed"
+
+
+def test_foreign_environment_stays(capfd):
+    VENV.mkdir()
+    assert make() == 2 and ".venv" in capfd.readouterr().err
+    assert list(VENV.iterdir()) == []
