@@ -60,8 +60,12 @@ def test_takes_textbook_steps(level, rule, executed):
 
 @pytest.mark.parametrize("rule", [(0.5, N, 20), (0.01, 250, 2)])
 def test_keras_takes_textbook_steps(rule, executed):
-    """In one batch, or on one image alone, where its order makes no difference."""
+    """In one batch, or on one image alone, where its order makes no difference.
+
+    The validation labels are wrong, so that no other set has that accuracy.
+    """
     names = dict(executed.section_3)
+    names["y_valid"] = (names["y_valid"] + 1) % 10
     if rule[1] < N:
         nine = np.full(N, names["y_train"].argmax())
         names |= {f"{letter}_train": names[f"{letter}_train"][nine] for letter in "Xy"}

@@ -75,12 +75,14 @@ def own_and_read_names(source):
 CELLS = {cell.id: own_and_read_names(cell.source) for cell in CODE}
 
 
-@pytest.mark.parametrize("name", sorted(set().union(*(o for o, _ in CELLS.values()))))
-def test_shared_name_has_one_writer(name):
+def test_shared_names_have_one_writer():
     """Else the last writer wins, when a learner runs a cell in the middle again."""
-    writers = [cell_id for cell_id, (own, _) in CELLS.items() if name in own]
-    readers = [cell_id for cell_id, (_, read) in CELLS.items() if name in read]
-    assert len(writers) == 1 or not readers, f"{readers} read it, {writers} define it"
+    for name in set().union(*(own for own, _ in CELLS.values())):
+        writers = [cell_id for cell_id, (own, _) in CELLS.items() if name in own]
+        readers = [cell_id for cell_id, (_, read) in CELLS.items() if name in read]
+        assert len(writers) == 1 or not readers, (
+            f"{writers} assign {name}, {readers} read it"
+        )
 
 
 def test_test_set_only_scores():

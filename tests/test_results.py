@@ -41,7 +41,8 @@ def test_sweep_shows_each_rate(executed):
         assert_allclose(numbers(row)[1:], expected, atol=0.06)
     for i in 0, 1:
         last = [(run["rate"], run["history"][-1, i]) for run in runs]
-        assert is_drawn(executed.figures["level-3-sweep-plot"][0], last)
+        figure = executed.figures["level-3-sweep-plot"][0]
+        assert is_drawn(figure, last), "the plot shows other numbers"
 
 
 def test_best_is_best_at_the_end(executed):
