@@ -2,8 +2,7 @@
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
 CODE := hw1.ipynb data tools tests bench
-LONGEST := tests/test_run.py tests/test_lab.py
-
+SLOW := tests/test_run.py tests/test_lab.py
 # A user's settings for other Pythons, and other Jupyter kernels, stay outside.
 unexport JUPYTER_PATH $(filter PYTHON%, $(.VARIABLES))
 
@@ -15,14 +14,13 @@ help:  ## list the commands
 run: .venv/done  ## execute hw1.ipynb from the first cell to the last, write its reports
 	$(PYTHON) tools/run.py
 
-# The cells run in pytest's own process: HOME keeps the user's keras.json from them, and
-# with more threads the two processes would wait for each other. The longest go first.
+# Cells run in pytest's process: HOME keeps a user's keras.json from them, and with more
+# threads the two processes would wait for each other. The slow files go first.
 test: .venv/done  ## check style, then test the notebook, the data and the tools
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
 	HOME="$$PWD/.home" OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile \
-	    --no-loadscope-reorder \
-	    $(LONGEST) $(filter-out $(LONGEST), $(wildcard tests/test_*.py))
+	    --no-loadscope-reorder $(SLOW) $(filter-out $(SLOW), $(wildcard tests/test_*.py))
 
 lab: .venv/done  ## open hw1.ipynb in JupyterLab
 	$(PYTHON) tools/lab.py
@@ -30,14 +28,13 @@ lab: .venv/done  ## open hw1.ipynb in JupyterLab
 html: .venv/done  ## write hw1.html, the notebook as a page
 	$(PYTHON) -m nbconvert --to html --embed-images hw1.ipynb
 
-submission: .venv/done  ## execute it, then write the zip: make submission ANDREW_ID=jdoe
+submission: .venv/done  ## execute it, write the zip: make submission ANDREW_ID=jdoe
 	$(PYTHON) tools/submission.py "$$ANDREW_ID"
 
 derivation:  ## build derivation/derivation.pdf from its LaTeX (needs latexmk)
 	cd derivation && latexmk -norc -pdf -Werror -silent -outdir=build derivation
 	mv derivation/build/derivation.pdf derivation
 
-# The script names its packages, and uv installs them. PyTorch without CUDA lies here:
 TORCH := https://download.pytorch.org/whl/cpu/torch/
 bench: .venv/done  ## time the levels and their peers (minutes, Linux on x86-64)
 	$(UV) run --no-config --python $(PYTHON) --script \
@@ -45,15 +42,14 @@ bench: .venv/done  ## time the levels and their peers (minutes, Linux on x86-64)
 
 lock: .venv/done  ## pin anew all that the two requirements.txt need
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --custom-compile-command "make lock" --output-file tools/requirements.lock \
-	    requirements.txt tools/requirements.txt
+	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
 clean:  ## remove the environment and the caches
 	test ! -e .venv/done || mv .venv .venv.new.gone
 	rm -rf .venv.new.* .home .theano .pytest_cache .ruff_cache derivation/build
 
-# .venv is whole or not there: all is made in a folder with the number of this process,
-# the mark `done` last. The folders of set-ups that were killed go first.
+# .venv is whole or not there: it gets that name last. Until then its folder has this
+# process's number, so that a later make knows and removes what killed ones left.
 NEW = .venv.new.$(shell echo $$PPID)
 .PRECIOUS: .venv/done
 .venv/done: tools/requirements.lock
@@ -65,6 +61,5 @@ NEW = .venv.new.$(shell echo $$PPID)
 	$(NEW)/uv/bin/uv --no-config venv --quiet --relocatable --python 3.11 $(NEW)/venv
 	$(NEW)/uv/bin/uv --no-config pip sync --require-hashes --python $(NEW)/venv $<
 	touch $(NEW)/venv/done
-	test ! -e .venv || mv .venv $(NEW)/old
-	mv $(NEW)/venv .venv
+	test ! -e .venv || mv .venv $(NEW)/old && mv $(NEW)/venv .venv
 	rm -rf $(NEW)
