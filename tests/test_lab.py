@@ -32,7 +32,7 @@ def printed(tmp_path, monkeypatch):
     notebook = nbformat.from_dict(NOTEBOOK)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.source = re.sub(r"(epochs\W+(?:500, )?)20\b", r"\g<1>3", cell.source)
+            cell.source = re.sub(r"(epochs\W+)\d+", r"\g<1>1", cell.source)
             cell.update(outputs=[], execution_count=None)
     nbformat.write(notebook, tmp_path / "hw1.ipynb")
     (tmp_path / "jupyter_lab_config.py").write_text(SETTINGS)
