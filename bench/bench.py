@@ -1,8 +1,6 @@
 # /// script
 # requires-python = "==3.11.*"
-# dependencies = [
-#     "jax==0.10.2", "matplotlib==3.11.2", "numpy==2.4.6", "torch==2.13.0+cpu"
-# ]
+# dependencies = ["jax==0.10.2", "numpy==2.4.6", "torch==2.13.0+cpu"]
 # ///
 """Time the notebook's three levels beside JAX and PyTorch; fill bench/bench.md.
 
@@ -41,7 +39,7 @@ RULE = RATE, BATCH, EPOCHS = 1.0, 500, 20
 
 
 def level_1(names):
-    run_cells(names, "level-1-model")
+    run_cells(names, "level-1-import", "level-1-model")
     return lambda: names["train_keras"](*RULE)[0].history.history["val_accuracy"][-1]
 
 

@@ -71,7 +71,9 @@ def test_keras_takes_textbook_steps(rule, executed):
     if rule[1] < N:
         nine = np.full(N, names["y_train"].argmax())
         names |= {f"{letter}_train": names[f"{letter}_train"][nine] for letter in "Xy"}
-    weights, accuracy = train(1, run_cells(names, "level-1-model"), *rule)
+    weights, accuracy = train(
+        1, run_cells(names, "level-1-import", "level-1-model"), *rule
+    )
     expected = textbook_sgd(sets(names)[0], *rule)
     assert_same(weights, expected)
     assert accuracy == pytest.approx(score(*sets(names)[1], *expected)[1], abs=0.01)
