@@ -1,7 +1,6 @@
 # `make` alone lists the commands.
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
-CODE := hw1.ipynb data tools tests bench
 SLOW := tests/test_run.py tests/test_lab.py
 # A user's settings for other Pythons, and other Jupyter kernels, stay outside.
 unexport JUPYTER_PATH $(filter PYTHON%, $(.VARIABLES))
@@ -17,8 +16,8 @@ run: .venv/done  ## execute hw1.ipynb from the first cell to the last, write its
 # Cells run in pytest's process: HOME keeps a user's keras.json from them, and with more
 # threads the two processes would wait for each other. The slow files go first.
 test: .venv/done  ## check style, then test the notebook, the data and the tools
-	$(PYTHON) -m ruff check $(CODE)
-	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
 	HOME="$$PWD/.home" OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile \
 	    --no-loadscope-reorder $(SLOW) $(filter-out $(SLOW), $(wildcard tests/test_*.py))
 
@@ -26,7 +25,7 @@ lab: .venv/done  ## open hw1.ipynb in JupyterLab
 	$(PYTHON) tools/lab.py
 
 html: .venv/done  ## write hw1.html, the notebook as a page
-	$(PYTHON) -m nbconvert --to html --embed-images hw1.ipynb
+	$(PYTHON) -m nbconvert --to html hw1.ipynb
 
 submission: .venv/done  ## execute it, write the zip: make submission ANDREW_ID=jdoe
 	$(PYTHON) tools/submission.py "$$ANDREW_ID"
@@ -61,5 +60,6 @@ NEW = .venv.new.$(shell echo $$PPID)
 	$(NEW)/uv/bin/uv --no-config venv --quiet --relocatable --python 3.11 $(NEW)/venv
 	$(NEW)/uv/bin/uv --no-config pip sync --require-hashes --python $(NEW)/venv $<
 	touch $(NEW)/venv/done
-	test ! -e .venv || mv .venv $(NEW)/old && mv $(NEW)/venv .venv
+	test $@ -nt $< || test ! -e .venv || mv .venv $(NEW)/old
+	test -e .venv || mv $(NEW)/venv .venv
 	rm -rf $(NEW)

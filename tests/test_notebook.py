@@ -1,12 +1,11 @@
 """hw1.ipynb as a grader and a learner get it: complete, executed, in order."""
 
-import ast
 import re
 import symtable
 
 import pytest
 from common import MARKER
-from conftest import CODE, NOTEBOOK, ROOT, SOURCE, TEXT, cells_of, numbers
+from conftest import CODE, ROOT, SOURCE, TEXT, cells_of, numbers
 
 PROSE = "\n\n".join(cell.source for cell in TEXT)
 OUTPUTS = [(cell.id, output) for cell in CODE for output in cell.outputs]
@@ -14,29 +13,20 @@ ASKED = ["1", "2", "3", "3.1", "3.2", "4", "4.1", "5"]
 ASKED += ["6", "6.1", "6.2", "6.2.1", "6.2.2", "7"]
 
 
-def nodes(section, *kinds):
-    """Return the nodes of these kinds in the code of a section."""
-    trees = [ast.parse(SOURCE[cell_id]) for cell_id in cells_of(section)]
-    return [
-        node for tree in trees for node in ast.walk(tree) if isinstance(node, kinds)
-    ]
-
-
 def test_has_what_is_asked():
     numbered = re.findall(r"^#+ (\d+(?:\.\d+)*) ", PROSE, re.MULTILINE)
     assert [number for number in numbered if number in ASKED] == ASKED
-    names = {
-        node.name for n in "56" for node in nodes(n, ast.FunctionDef, ast.ClassDef)
-    }
-    asked = {"LogisticRegression", "score", "test_accuracy", "main"}
-    assert asked | {"softmax", "sgd", "evaluate"} <= names
+    code = "\n".join(SOURCE[cell_id] for cell_id in cells_of("5") + cells_of("6"))
+    for name in "score", "test_accuracy", "main", "softmax", "sgd", "evaluate":
+        assert f"def {name}(" in code, f"{name}() is missing"
+    assert "class LogisticRegression" in code
 
 
 def test_level_3_imports_numpy_only():
     """Apart from what draws, and the clock."""
-    imports = nodes("6", ast.Import, ast.ImportFrom)
-    modules = {getattr(node, "module", node.names[0].name) for node in imports}
-    assert modules <= {"time", "matplotlib.pyplot", "numpy"}
+    code = "\n".join(SOURCE[cell_id] for cell_id in cells_of("6"))
+    modules = re.findall(r"^ *(?:import|from) (\S+)", code, re.MULTILINE)
+    assert set(modules) == {"time", "matplotlib.pyplot", "numpy"}
 
 
 @pytest.mark.parametrize("section", "4567")
@@ -47,11 +37,9 @@ def test_takes_all_images(section):
         assert not found or cell_id == "level-3-check", f"{cell_id} leaves images out"
 
 
-# --- Names that cells share ---
-
 SCORES = {  # cells that read the test set, and choose nothing by it
-    *("load-data", "level-1-model", "level-1-test", "level-2-main", "level-3-test"),
-    *("paired-test", "orders", "nearest"),
+    *("load-data", "level-1-model", "level-1-test", "level-2-main", "level-2-train"),
+    *("level-3-test", "paired-test", "orders", "nearest"),
 }
 
 
@@ -80,24 +68,18 @@ def test_shared_names_have_one_writer():
     for name in set().union(*(own for own, _ in CELLS.values())):
         writers = [cell_id for cell_id, (own, _) in CELLS.items() if name in own]
         readers = [cell_id for cell_id, (_, read) in CELLS.items() if name in read]
-        assert len(writers) == 1 or not readers, (
-            f"{writers} assign {name}, {readers} read it"
-        )
+        assert len(writers) == 1 or not readers, f"{writers} write {name} for {readers}"
 
 
 def test_test_set_only_scores():
     for cell_id, (_, read) in CELLS.items():
-        scores = read & {"X_test", "y_test", "test"}
+        scores = read & {"X_test", "y_test", "test", "test_keras", "main"}
         assert not scores or cell_id in SCORES, f"{cell_id} reads the test set"
-
-
-# --- The stored file ---
 
 
 def test_stored_run_is_clean():
     counts = [cell.execution_count for cell in CODE]
     assert counts == [*range(1, len(CODE) + 1)], "make run stores it so"
-    assert "widgets" not in NOTEBOOK.metadata, "GitHub may refuse to show widgets"
     for cell_id, output in OUTPUTS:
         assert output.output_type != "error", f"{cell_id} failed"
         assert output.get("name") != "stderr", f"{cell_id} wrote a warning"
@@ -111,13 +93,9 @@ def test_published_results_were_printed(level):
     measured = [value for value in report if value.endswith(("%", " s"))]
     assert len(measured) >= 2, "the report is empty: make run"
     for value in measured:
-        assert any(value in text for text in said if text), (
-            f"{value} is stale: make run"
-        )
+        assert any(value in text for text in said if text), f"{value} is not printed"
     title = MARKER.sub(r"\2", SOURCE["title"])
-    assert measured[0] in title and measured[-1] in title, (
-        "its table is stale: make run"
-    )
+    assert measured[0] in title and measured[-1] in title, "stale: make run"
     assert 90 < numbers(measured[0])[0] < 94, "the text says about 92%"
 
 

@@ -13,12 +13,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 MARKED = "# Title\n<!--= f'{x:.1f}' -->0.0<!--/-->, [PDF](derivation/derivation.pdf)"
 SHOW = """\
-import os
 x = 2.25
 print("1,", end="", flush=True)
 print(2)
 display(3)
-print(os.environ["LD_LIBRARY_PATH"], os.environ.get("KERAS_HOME"))
+print(4)
 """
 FAILURES = {
     "1 / 0": "ZeroDivisionError",
@@ -28,27 +27,22 @@ FAILURES = {
 }
 
 
-def project(folder, code, text=MARKED):
-    """Write a PDF and a notebook with this text and code; return the path of that."""
+def project(folder, code):
+    """Write a PDF and a notebook with this code; return the path of that."""
     (folder / "derivation").mkdir()
     (folder / "derivation" / "derivation.pdf").write_bytes(b"%PDF-1.7")
-    cells = [new_markdown_cell(text), new_code_cell(code, id="code")]
+    cells = [new_markdown_cell(MARKED), new_code_cell(code, id="code")]
     nbformat.write(new_notebook(cells=cells), folder / "hw1.ipynb")
     return folder / "hw1.ipynb"
 
 
-def test_run_keeps_order_of_outputs(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/libraries")
-    monkeypatch.setenv("KERAS_HOME", "/settings")  # does not reach the cells
+def test_run_keeps_order_of_outputs(tmp_path, capfd):
     path = project(tmp_path, SHOW)
-    before = path.read_bytes()
-    with path.open("rb") as reader:
-        run.main(tmp_path)
-        assert reader.read() == before, "who has begun to read gets a mixture"
+    run.main(tmp_path)
     text, code = nbformat.read(path, as_version=4).cells
     assert text.source == MARKED.replace("0.0", "2.2")
     shown = [each.get("text") or each.data["text/plain"] for each in code.outputs]
-    assert shown == ["1,2\n", "3", "/libraries None\n"]
+    assert shown == ["1,2\n", "3", "4\n"]
     assert capfd.readouterr().err == "", "it warns"
 
 
@@ -62,14 +56,11 @@ def test_failed_run_changes_nothing(code, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["derivation", "hw1.ipynb"]
 
 
-def test_bad_notebook_is_not_run(tmp_path, capsys):
-    path = project(tmp_path, "x = 1", text="a marker without an end: <!--= x -->1")
-    with pytest.raises(SystemExit, match="<!--="):
-        run.main(tmp_path)
+def test_merge_conflict_is_named(tmp_path):
+    path = project(tmp_path, "x = 1")
     path.write_text('{\n "cells": [\n<<<<<<< HEAD\n  {}]}\n')
     with pytest.raises(SystemExit, match=r"hw1\.ipynb.*git checkout HEAD"):
         run.main(tmp_path)
-    assert capsys.readouterr().out == ""
 
 
 def test_zip_holds_notebook_and_pdf(tmp_path):

@@ -18,8 +18,8 @@ from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-# What the kernel inherits from the user: where programs and their libraries are, how
-# text is encoded. No setting of Python, Jupyter, matplotlib, Keras or Theano.
+# What the kernel inherits from the user: where programs and libraries are, OpenBLAS's
+# kernel, how text is encoded. No setting of Python, Jupyter, matplotlib, Keras, Theano.
 INHERITED = re.compile("PATH|LD_LIBRARY_PATH|OPENBLAS_CORETYPE|LANG|LC_.*")
 
 
