@@ -93,7 +93,7 @@ def test_published_results_were_printed(level):
     measured = [value for value in report if value.endswith(("%", " s"))]
     assert len(measured) >= 2, "the report is empty: make run"
     for value in measured:
-        assert any(value in text for text in said if text), f"{value} is not printed"
+        assert any(value in text for text in said if text), f"stale {value}: make run"
     title = MARKER.sub(r"\2", SOURCE["title"])
     assert measured[0] in title and measured[-1] in title, "stale: make run"
     assert 90 < numbers(measured[0])[0] < 94, "the text says about 92%"
