@@ -1,7 +1,7 @@
 # `make` alone lists the commands.
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
-SLOW := tests/test_run.py tests/test_lab.py
+SLOW := tests/test_whole_run.py
 # A user's settings for other Pythons, and other Jupyter kernels, stay outside.
 unexport JUPYTER_PATH $(filter PYTHON%, $(.VARIABLES))
 
@@ -14,7 +14,7 @@ run: .venv/done  ## execute hw1.ipynb from the first cell to the last, write its
 	$(PYTHON) tools/run.py
 
 # Cells run in pytest's process: HOME keeps a user's keras.json from them, and with more
-# threads the two processes would wait for each other. The slow files go first.
+# threads the two processes would wait for each other. The slow one goes first.
 test: .venv/done  ## check style, then test the notebook, the data and the tools
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
@@ -22,7 +22,7 @@ test: .venv/done  ## check style, then test the notebook, the data and the tools
 	    --no-loadscope-reorder $(SLOW) $(filter-out $(SLOW), $(wildcard tests/test_*.py))
 
 lab: .venv/done  ## open hw1.ipynb in JupyterLab
-	$(PYTHON) tools/lab.py
+	$(PYTHON) -m jupyterlab --allow-root hw1.ipynb
 
 html: .venv/done  ## write hw1.html, the notebook as a page
 	$(PYTHON) -m nbconvert --to html hw1.ipynb
@@ -47,19 +47,19 @@ clean:  ## remove the environment and the caches
 	test ! -e .venv/done || mv .venv .venv.new.gone
 	rm -rf .venv.new.* .home .theano .pytest_cache .ruff_cache derivation/build
 
-# .venv is whole or not there: it gets that name last. Until then its folder has this
-# process's number, so that a later make knows and removes what killed ones left.
+# A set-up has a folder with the number of its make. Its last steps make that .venv, so
+# this is whole or absent, and remove the folders of other set-ups, killed or not.
 NEW = .venv.new.$(shell echo $$PPID)
-.PRECIOUS: .venv/done
+.PRECIOUS: .venv/done  # or make removes it when it is stopped
 .venv/done: tools/requirements.lock
-	@test -e $@ || test ! -e .venv -a ! -L .venv || { echo "make did not make this" \
-	    ".venv. Move it away or remove it, then run make again." >&2; exit 1; }
-	@for old in .venv.new.*; do kill -0 "$${old##*.}" 2>/dev/null || rm -rf "$$old"; done
+	@test -e $@ || test ! -e .venv || { echo "make did not make this .venv." \
+	    "Move it away or remove it, then run make again." >&2; exit 1; }
+	rm -rf $(NEW)
 	python3 -m venv $(NEW)/uv
 	$(NEW)/uv/bin/python -m pip install --quiet --no-user -c tools/requirements.txt uv
 	$(NEW)/uv/bin/uv --no-config venv --quiet --relocatable --python 3.11 $(NEW)/venv
 	$(NEW)/uv/bin/uv --no-config pip sync --require-hashes --python $(NEW)/venv $<
 	touch $(NEW)/venv/done
-	test $@ -nt $< || test ! -e .venv || mv .venv $(NEW)/old
-	test -e .venv || mv $(NEW)/venv .venv
-	rm -rf $(NEW)
+	test ! -e .venv || mv .venv $(NEW)/old
+	mv $(NEW)/venv .venv
+	rm -rf .venv.new.*

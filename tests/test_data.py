@@ -9,20 +9,16 @@ import pytest
 from data.mnist import HERE, SHA256, load_mnist
 
 
-def values(name, header):
-    content = gzip.decompress((HERE / name).read_bytes())
-    return np.frombuffer(content, np.uint8)[header:]
-
-
 def test_arrays_are_the_files_bytes():
     (X, y), (X_valid, y_valid), test = load_mnist()
     assert (len(y), len(y_valid)) == (50_000, 10_000)
     train = np.concatenate([X, X_valid]), np.concatenate([y, y_valid])
-    for part, (images, labels) in {"train": train, "t10k": test}.items():
-        pixels = values(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 784)
-        assert np.array_equal(images, pixels / np.float32(255))
-        assert np.array_equal(labels, values(f"{part}-labels-idx1-ubyte.gz", 8))
-        assert (images.dtype, labels.dtype) == (np.float32, np.int64)
+    for name, found in zip(SHA256, (*train, *test), strict=True):
+        header, scale = (16, np.float32(255)) if "images" in name else (8, 1)
+        values = gzip.decompress((HERE / name).read_bytes())[header:]
+        expected = np.frombuffer(values, np.uint8) / scale
+        assert np.array_equal(found.ravel(), expected), name
+        assert found.dtype == (np.float32 if scale > 1 else np.int64), name
 
 
 @pytest.mark.parametrize("name", SHA256)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from common import ROOT
 
 # In the step that $STEP names it does what $FAULT says.
 STUB = """\
@@ -16,6 +16,7 @@ case "$*" in
 *" venv "*)
     for new; do :; done  # the last argument
     mkdir -p "$new/bin" && cp "$0" "$new/bin/python" && cp "$0" "$new/bin/uv" ;;
+*) echo "$@" ;;
 esac
 """
 STEPS = ["-m venv", "-m pip install", " venv --", " pip sync --require-hashes"]
@@ -34,20 +35,21 @@ def in_a_new_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
 
 
-def make(step="-none-", fault=""):
-    """Run `make html` in a session of its own, which `kill -9 0` ends."""
+def make(*goals, step="-none-", fault=""):
+    """Run make in a session of its own, which `kill -9 0` ends."""
     environment = os.environ | {"STEP": step, "FAULT": fault}
-    return subprocess.call(["make", "html"], env=environment, start_new_session=True)
+    command = ["make", *(goals or ["html"])]
+    return subprocess.call(command, env=environment, start_new_session=True)
 
 
 @pytest.mark.parametrize("fault", ["exit 1", "kill -9 0"])
 @pytest.mark.parametrize("step", STEPS)
 def test_set_up_is_whole_or_absent(step, fault):
-    assert make(step, fault) != 0 and not VENV.exists()
+    assert make(step=step, fault=fault) != 0 and not VENV.exists()
     assert make() == 0
     OLD.touch()
     LOCK.touch()
-    assert make(step, fault) != 0 and OLD.exists()
+    assert make(step=step, fault=fault) != 0 and OLD.exists()
     assert make() == 0 and not OLD.exists()
     assert not list(Path().glob(".venv.*")), "what was left is not removed"
 
@@ -56,3 +58,14 @@ def test_foreign_environment_stays(capfd):
     VENV.mkdir()
     assert make() != 0 and ".venv" in capfd.readouterr().err
     assert list(VENV.iterdir()) == []
+
+
+def test_submission_gets_andrew_id(capfd):
+    assert make("submission", "ANDREW_ID=jdoe") == 0
+    assert "tools/submission.py jdoe\n" in capfd.readouterr().out
+
+
+def test_clean_keeps_other_files():
+    before = sorted(Path().rglob("*"))
+    assert make() == 0 and make("clean") == 0
+    assert sorted(Path().rglob("*")) == before

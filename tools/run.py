@@ -1,8 +1,7 @@
-"""Execute hw1.ipynb and fill its report cells and its table of results.
+"""Execute hw1.ipynb and fill its reports and its table of results.
 
-A Markdown cell may hold `<!--= expression -->value<!--/-->`. After the last cell every
-expression is evaluated in the notebook's own kernel, and its `str` replaces the value.
-The notebook is written once everything has succeeded, and nothing else ever is.
+After the last cell the expressions of all markers are evaluated in the notebook's own
+kernel. The notebook is written once everything has succeeded.
 """
 
 import ast
@@ -17,6 +16,7 @@ from common import MARKER, ROOT, fill, write_atomically
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 # What the kernel inherits from the user: where programs and libraries are, OpenBLAS's
 # kernel, how text is encoded. No setting of Python, Jupyter, matplotlib, Keras, Theano.
@@ -28,31 +28,46 @@ def main(root=ROOT):
     path = root / "hw1.ipynb"
     before = path.read_bytes()
     try:
-        notebook = nbformat.reads(before.decode(), as_version=4)
+        notebook = nbformat.reads(before.decode("utf-8-sig"), as_version=4)
+        notebook = nbformat.v4.upgrade(notebook)  # Colab's have no ids
+        question = question_for_values(notebook)
+        notebook.cells.append(question)
         execute(notebook, root)
-    except nbformat.reader.NotJSONError:
+    except nbformat.reader.NotJSONError as error:
         sys.exit(
-            f"{path} is no notebook: resolve its merge conflict, or take the last "
-            "version that was committed: git checkout HEAD -- hw1.ipynb"
+            f"{path} is not JSON: {error.__cause__}. Mend that line, perhaps left by a "
+            "merge. (`git checkout HEAD -- hw1.ipynb` would give up all later work.)"
         )
+    except (KeyboardInterrupt, AssertionError):  # nbclient's way to end after Ctrl-C
+        sys.exit(f"Stopped. {path} was left as it was.")
     except (CellExecutionError, RuntimeError) as error:  # RuntimeError: it has died
         sys.exit(f"{error}\n\n{path} was left as it was.")
+    notebook.cells.remove(question)
+    values = ast.literal_eval(question.outputs[0].data["text/plain"])
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = fill(cell.source, values)
     if path.read_bytes() != before:
         sys.exit(f"Another program has changed {path} meanwhile. Run again.")
     write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
     print(f"wrote {path}")
 
 
+def question_for_values(notebook):
+    """Return a code cell that shows {expression: value} of all markers in the texts."""
+    wanted = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            found = MARKER.findall(cell.source)
+            if len(found) != cell.source.count("<!--="):
+                raise RuntimeError(f"In {cell.id} a <!--= lacks its --> or <!--/-->.")
+            wanted |= {each: f"{each!r}: str({each})" for each, _ in found}
+    source = "{" + ",\n".join(wanted.values()) + "}"
+    return nbformat.v4.new_code_cell(source, id="values-of-the-texts")
+
+
 def execute(notebook, root):
-    """Run all cells in a fresh kernel with an empty home, and fill the markers."""
-    texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-    wanted = [each for cell in texts for each, _ in MARKER.findall(cell.source)]
-    if len(wanted) != sum(cell.source.count("<!--=") for cell in texts):
-        raise RuntimeError("In a text a <!--= lacks its --> or <!--/-->.")
-    # One more cell, for the time of this run, returns the values of the markers.
-    values = ",\n".join(f"str({each})" for each in wanted)
-    ask = nbformat.v4.new_code_cell(f"[{values}]", id="values-of-the-texts")
-    notebook.cells.append(ask)
+    """Run all cells in a fresh kernel with an empty home."""
     began = time.monotonic()
 
     def announce(cell, cell_index):
@@ -73,27 +88,9 @@ def execute(notebook, root):
             resources={"metadata": {"path": str(root)}},
             on_cell_execute=announce,
         ).execute(env=environment, cleanup_kc=True)
-    notebook.cells.remove(ask)
-    values = iter(ast.literal_eval(ask.outputs[0].data["text/plain"]))
-    for cell in texts:
-        cell.source = fill(cell.source, lambda _: next(values))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = join_streams(cell.outputs)
-
-
-def join_streams(outputs):
-    """Return the outputs with what was printed in pieces as one, as Jupyter stores it.
-
-    (nbclient's own `coalesce_streams` changes their order.)
-    """
-    joined = []
-    for output in outputs:
-        if joined and "name" in output and output.name == joined[-1].get("name"):
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    return joined
+    # What was printed in pieces becomes one output, as Jupyter stores it. (nbclient's
+    # own `coalesce_streams` changes the order.)
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
 
 
 if __name__ == "__main__":

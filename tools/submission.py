@@ -27,8 +27,8 @@ def main(name, root=ROOT):
     for cell in notebook.cells:
         if any(output.get("name") == "stderr" for output in cell.get("outputs", [])):
             sys.exit(
-                f"No zip was written: the cell {cell.id} prints a warning. Look at "
-                "it in hw1.ipynb, remove its cause, then run this again."
+                f"No zip was written: the cell {cell.id} of hw1.ipynb shows a warning. "
+                "Remove its cause, or silence it in that cell, then run this again."
             )
         # In the zip the PDF lies beside the notebook.
         cell.source = cell.source.replace(f"]({PDF}", f"]({name}_hw1_derivation.pdf")
