@@ -5,9 +5,8 @@
 """Time the notebook's three levels beside JAX and PyTorch; fill bench/bench.md.
 
 `make bench` runs this with uv, which installs the packages named above. JAX wants
-numpy 2, so the notebook's levels run with the Python in .venv. Each contender has a
-process of its own in each round, `bench.py CONTENDER SEED`, and the contenders take
-turns, so that what slows the machine slows them alike.
+numpy 2, so the notebook's levels run with the Python in .venv. In each round each
+contender has a process of its own, `bench.py CONTENDER SEED`.
 """
 
 import json
@@ -21,17 +20,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from common import fill, run_cells, write_atomically
+from common import LEVELS, fill, run_cells, write_atomically
 
 # The notebook's settings: one thread, and numpy's kernel, before numpy is imported.
 run_cells({}, "setup")
-os.environ["NPROC"] = "1"  # one thread for JAX, too
+os.environ |= {"NPROC": "1", "OMP_NUM_THREADS": "1"}  # for JAX and PyTorch, too
 
 import numpy as np
 
 PAGE = ROOT / "bench" / "bench.md"
 ROUNDS = 5
-RULE = RATE, BATCH, EPOCHS = 1.0, 500, 20
+RATE, BATCH, EPOCHS = 1.0, 500, 20
 
 # Each contender imports its library, and returns a function that is timed: it trains
 # from zero weights, looks at the validation set after each epoch, and returns the
@@ -39,24 +38,25 @@ RULE = RATE, BATCH, EPOCHS = 1.0, 500, 20
 
 
 def level_1(names):
-    run_cells(names, "level-1-import", "level-1-model")
-    return lambda: names["train_keras"](*RULE)[0].history.history["val_accuracy"][-1]
+    run_cells(names, *LEVELS[1])
+    train = names["train_keras"]
+    return lambda: accuracy(*train(RATE, BATCH, EPOCHS)[0].get_weights(), names)
 
 
 def level_2(names):
-    run_cells(names, "level-2-import", "level-2-model", "level-2-main")
+    run_cells(names, *LEVELS[2])
 
     def train():
-        model, *_ = names["main"](*RULE)
+        model, *_ = names["main"](RATE, BATCH, EPOCHS)
         return accuracy(model.W.get_value(), model.b.get_value(), names)
 
     return train
 
 
 def level_3(names):
-    parts = "data", "naive", "softmax", "gradients", "loss", "evaluate", "sgd"
-    run_cells(names, *(f"level-3-{part}" for part in parts))
-    return lambda: names["sgd"](names["train"], names["valid"], *RULE)[2][-1, 1]
+    run_cells(names, *LEVELS[3])
+    sets = names["train_set"], names["valid_set"]
+    return lambda: names["sgd"](*sets, RATE, BATCH, EPOCHS)[2]["accuracy"][-1]
 
 
 def accuracy(W, b, names):
@@ -89,7 +89,8 @@ def jax(names):
 
             return jax.lax.scan(step, weights, order)[0]
 
-        rng, weights = np.random.default_rng(0), (jnp.zeros((784, 10)), jnp.zeros(10))
+        rng = np.random.default_rng(0)
+        weights = jnp.zeros((784, 10)), jnp.zeros(10)
         for _ in range(EPOCHS):
             weights = train_epoch(weights, X, Y_true, rng.permutation(len(X)))
             result = accuracy(*weights, names)
@@ -107,24 +108,22 @@ def pytorch(names):
         model = torch.nn.Linear(784, 10)
         for parameter in model.parameters():
             torch.nn.init.zeros_(parameter)
-        optimizer, rng = (
-            torch.optim.SGD(model.parameters(), RATE),
-            np.random.default_rng(0),
-        )
+        optimizer = torch.optim.SGD(model.parameters(), RATE)
+        rng = np.random.default_rng(0)
         for _ in range(EPOCHS):
             for start in rng.permutation(range(0, len(X), BATCH)):
                 batch = slice(start, start + BATCH)
                 optimizer.zero_grad()
                 torch.nn.functional.cross_entropy(model(X[batch]), y[batch]).backward()
                 optimizer.step()
-            W, b = model.weight.detach().T, model.bias.detach()
-            result = accuracy(W, b, names)
+            result = accuracy(model.weight.detach().T, model.bias.detach(), names)
         return result
 
     return train
 
 
-NUMPY, OURS = "**Level 3, numpy**", ROOT / ".venv" / "bin" / "python"
+NUMPY = "**Level 3, numpy**"
+OURS = ROOT / ".venv" / "bin" / "python"
 CONTENDERS = {  # name in the table: the function, the Python that has its library
     NUMPY: (level_3, OURS),
     "**Level 2, Theano**": (level_2, OURS),
@@ -164,10 +163,8 @@ def main():
         times = f"{first:.1f} | {again:.1f} | {busy:.1f} | {ratio:.2f}"
         table += f"| {name} | {times} | {right:.2%} |\n"
     processor = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())[1]
-    kernel = os.environ.get("OPENBLAS_CORETYPE", "its own choice")
-    values = {"table": table + "\n", "machine": f"{processor}, numpy's kernel {kernel}"}
-    page = fill(PAGE.read_text("utf-8"), values.__getitem__)
-    write_atomically(PAGE, page.encode())
+    values = {"table": table + "\n", "processor": processor}
+    write_atomically(PAGE, fill(PAGE.read_text("utf-8"), values).encode())
     print(table, f"wrote {PAGE}")
 
 

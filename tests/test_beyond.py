@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from cells import numbers
-from numpy.testing import assert_allclose
 from textbook import probabilities, sets
 
 
@@ -18,16 +17,16 @@ def test_curvature_is_largest(beyond):
 
 
 def test_confidence_is_of_each_rate(beyond):
-    images, _ = sets(beyond.names)[1]
+    X, curvature = beyond.names["X_train"].T, beyond.names["curvature"]
     rows = beyond.printed["confidence"].splitlines()[-6:]
     for row, run in zip(rows, beyond.names["runs"][-6:], strict=True):
-        curvature = beyond.names["curvature"](
-            beyond.names["X_train"].T, run["W"], run["b"]
-        )
-        confidence = 100 * probabilities(images, run["W"], run["b"]).max(axis=1).mean()
-        rate, accuracy = run["learning_rate"], 100 * run["history"]["accuracy"][-1]
-        expected = [rate, accuracy, confidence, curvature, rate * curvature]
-        assert_allclose(numbers(row), expected, rtol=0.06, err_msg=row)
+        rate, W, b = run["learning_rate"], run["W"], run["b"]
+        accuracy = run["history"]["accuracy"][-1]
+        confidence = probabilities(beyond.names["X_valid"], W, b).max(axis=1).mean()
+        batches = [curvature(part, W, b) for part in np.split(X, [500, 1000], axis=1)]
+        share, c = np.mean(rate * np.array(batches) > 2), curvature(X, W, b)
+        expected = [rate, 100 * accuracy, 100 * confidence, c, rate * c, 100 * share]
+        assert numbers(row) == pytest.approx(expected, rel=0.06), row
 
 
 def test_pairs_count_who_is_right(beyond):
@@ -45,7 +44,7 @@ def test_pairs_count_who_is_right(beyond):
         n1 = np.sum((first == truth) & (second != truth))
         n2 = np.sum((first != truth) & (second == truth))
         expected = [n1, n2, (n1 - n2) / np.sqrt(n1 + n2)]
-        assert_allclose(numbers(row)[-3:], expected, atol=1, err_msg=row)
+        assert numbers(row)[-3:] == pytest.approx(expected, abs=1), row
 
 
 def test_yardsticks_take_nearest(beyond):

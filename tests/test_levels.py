@@ -9,7 +9,6 @@ import pytest
 from cells import numbers, show
 from common import LEVELS
 from conftest import FEW
-from numpy.testing import assert_allclose, assert_array_equal
 from textbook import NEAR, assert_same, probabilities, score, sets, textbook_sgd
 
 N = FEW[0]
@@ -40,8 +39,8 @@ def train(level, names, *rule):
 def test_training_set_is_shuffled(data):
     shuffled, *others = sets(data.names)
     original, *originals = data.names["few"]
-    for found, expected in zip(others, originals, strict=True):
-        assert_array_equal(np.c_[found], np.c_[expected])
+    for found, expected in zip(sum(others, ()), sum(originals, ()), strict=True):
+        assert np.array_equal(found, expected), "other sets than the loader's"
     found, expected = (sorted(map(bytes, np.c_[each])) for each in (shuffled, original))
     assert found == expected, "an image is lost, or has lost its label"
     assert np.mean(shuffled[1] == original[1]) < 0.2, "it is not shuffled"
@@ -80,7 +79,8 @@ def test_level_prints_own_scores(level, request):
     weights, (training, valid, test) = weights_of(done.names[model]), sets(done.names)
     if level == 1:  # where a sigmoid would be trained identically
         predicted = done.names[model].predict(test[0], verbose=0)
-        assert_allclose(predicted, probabilities(test[0], *weights), atol=1e-4)
+        expected = probabilities(test[0], *weights)
+        assert np.allclose(predicted, expected, atol=1e-4), "predicts no softmax"
     else:  # Keras has an order of its own
         chosen = done.names["theano_parameters" if level == 2 else "best"]
         rule = [chosen[key] for key in ("learning_rate", "batch_size", "epochs")]
@@ -91,7 +91,7 @@ def test_level_prints_own_scores(level, request):
     for name, data in ("training", training), ("validation", valid), ("test", test):
         right = pytest.approx(100 * score(*data, *weights)[1], abs=0.7)
         assert said.get(name, right) == right, f"not the {name} accuracy"
-    assert said.get("seconds", 1) > 0
+    assert said.get("seconds", 1) > 0, "the run time is zero"
 
 
 def test_theano_times_are_apart(arrays, monkeypatch):

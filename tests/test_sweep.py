@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cells import numbers, show
-from numpy.testing import assert_allclose
 from textbook import assert_same, score, sets, textbook_sgd
 
 RATES, KEYS = [10.0**k for k in range(-10, 3)], ("loss", "accuracy")
@@ -23,7 +22,7 @@ def test_sweep_trains_as_textbook(rate, level_3):
     expected = textbook_sgd(training, rate, run["batch_size"], run["epochs"])
     assert_same(weights, expected)
     last = [run["history"][key][-1] for key in KEYS]
-    assert_allclose(last, score(*valid, *weights), rtol=1e-3)
+    assert last == pytest.approx(list(score(*valid, *weights)), rel=1e-3)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_sweep_prints_each_rate(invented):
         history = invented.histories[second - 1]
         last_ten = 100 * np.array(history["accuracy"][-10:])
         expected = [history["loss"][-1], last_ten[-1], last_ten.min(), last_ten.max()]
-        assert_allclose(numbers(row)[1:], [*expected, second], atol=0.06, err_msg=row)
+        assert numbers(row)[1:] == pytest.approx([*expected, second], abs=0.06), row
 
 
 def is_drawn(figures, points):
@@ -66,7 +65,7 @@ def test_best_is_best_at_the_end(invented):
     printed, _ = show(invented.names, "level-3-best")
     assert invented.names["best"]["learning_rate"] == RATES[highest], "wrong rate"
     expected = [RATES[highest], 100 * last["accuracy"][highest]]
-    assert_allclose(numbers(printed)[:2], expected, atol=0.006, err_msg=printed)
+    assert numbers(printed)[:2] == pytest.approx(expected, abs=0.006), printed
     _, figures = show(invented.names, "level-3-sweep-plot")
     for name, values in last.items():
         points = list(zip(RATES, values, strict=True))
