@@ -39,7 +39,7 @@ bench: .venv/done  ## time the levels and their peers (minutes, Linux on x86-64)
 	$(UV) run --no-config --python $(PYTHON) --script \
 	    --find-links '$(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(TORCH))' bench/bench.py
 
-lock: .venv/done  ## pin anew all that the two requirements.txt need
+lock: .venv/done  ## pin all that the two requirements.txt need
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    requirements.txt tools/requirements.txt --output-file tools/requirements.lock
 
@@ -47,8 +47,8 @@ clean:  ## remove the environment and the caches
 	test ! -e .venv/done || mv .venv .venv.new.gone
 	rm -rf .venv.new.* .home .theano .pytest_cache .ruff_cache derivation/build
 
-# A set-up has a folder with the number of its make. Its last steps make that .venv, so
-# this is whole or absent, and remove the folders of other set-ups, killed or not.
+# Each set-up has a folder of its own, which it moves to .venv at the end: so that is
+# whole or absent. What killed set-ups leave is removed by `make clean`.
 NEW = .venv.new.$(shell echo $$PPID)
 .PRECIOUS: .venv/done  # or make removes it when it is stopped
 .venv/done: tools/requirements.lock
@@ -58,8 +58,8 @@ NEW = .venv.new.$(shell echo $$PPID)
 	python3 -m venv $(NEW)/uv
 	$(NEW)/uv/bin/python -m pip install --quiet --no-user -c tools/requirements.txt uv
 	$(NEW)/uv/bin/uv --no-config venv --quiet --relocatable --python 3.11 $(NEW)/venv
-	$(NEW)/uv/bin/uv --no-config pip sync --require-hashes --python $(NEW)/venv $<
 	touch $(NEW)/venv/done
+	$(NEW)/uv/bin/uv --no-config pip sync --require-hashes --python $(NEW)/venv $<
 	test ! -e .venv || mv .venv $(NEW)/old
 	mv $(NEW)/venv .venv
-	rm -rf .venv.new.*
+	rm -rf $(NEW)

@@ -65,7 +65,7 @@ def accuracy(W, b, names):
     return np.mean(Z.argmax(axis=1) == names["y_valid"])
 
 
-def jax(names):
+def with_jax(names):
     """One compiled function per epoch, `lax.scan` over its batches."""
     import jax
     from jax import numpy as jnp
@@ -99,7 +99,7 @@ def jax(names):
     return train
 
 
-def pytorch(names):
+def with_pytorch(names):
     """The loop that PyTorch's tutorials teach, with slices as batches."""
     import torch
 
@@ -128,8 +128,8 @@ CONTENDERS = {  # name in the table: the function, the Python that has its libra
     NUMPY: (level_3, OURS),
     "**Level 2, Theano**": (level_2, OURS),
     "**Level 1, Keras**": (level_1, OURS),
-    "JAX, `lax.scan`": (jax, sys.executable),
-    "PyTorch, a loop": (pytorch, sys.executable),
+    "JAX, `lax.scan`": (with_jax, sys.executable),
+    "PyTorch, a loop": (with_pytorch, sys.executable),
 }
 
 
@@ -148,6 +148,7 @@ def work(name, seed):
 
 def main():
     """Measure all contenders in rounds, then write the medians into the page."""
+    processor = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())[1]
     rounds = {name: [] for name in CONTENDERS}
     for seed in range(ROUNDS):
         for name, (_, python) in CONTENDERS.items():
@@ -162,7 +163,6 @@ def main():
         ratio = np.median(np.divide(results, rounds[NUMPY]), axis=0)[2]
         times = f"{first:.1f} | {again:.1f} | {busy:.1f} | {ratio:.2f}"
         table += f"| {name} | {times} | {right:.2%} |\n"
-    processor = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())[1]
     values = {"table": table + "\n", "processor": processor}
     write_atomically(PAGE, fill(PAGE.read_text("utf-8"), values).encode())
     print(table, f"wrote {PAGE}")

@@ -29,7 +29,7 @@ def cells_of(sections):
     return ids
 
 
-def show(names, *ids):
+def capture(names, *ids):
     """Run cells in `names`; return the text that they print, and their figures."""
     plt.close("all")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -42,7 +42,7 @@ def execute(names, sections):
     done = SimpleNamespace(names=names, printed={}, figures={})
     for cell_id in cells_of(sections):
         if cell_id != "level-1-play":  # five trainings, which no test looks at
-            done.printed[cell_id], done.figures[cell_id] = show(names, cell_id)
+            done.printed[cell_id], done.figures[cell_id] = capture(names, cell_id)
     return done
 
 

@@ -9,8 +9,7 @@ FEW = 1030, 290, 300  # images to train, validate, test: two batches of 500, one
 
 
 @pytest.fixture(scope="session")
-def data():
-    """Section 3."""
+def section_3():
     few = [(X[:n], y[:n]) for (X, y), n in zip(mnist.load_mnist(), FEW, strict=True)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist, "load_mnist", lambda: few)
@@ -18,14 +17,14 @@ def data():
 
 
 @pytest.fixture(scope="session")
-def arrays(data):
+def arrays(section_3):
     """The sets of section 3 alone: Levels 2 and 3 must need no more."""
-    return {k: v for k, v in data.names.items() if k[:2] in ("X_", "y_")}
+    return {k: v for k, v in section_3.names.items() if k[:2] in ("X_", "y_")}
 
 
 @pytest.fixture(scope="session")
-def level_1(data):
-    return execute(data.names.copy(), "4")
+def level_1(section_3):
+    return execute(section_3.names.copy(), "4")
 
 
 @pytest.fixture(scope="session")

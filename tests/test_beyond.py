@@ -1,4 +1,4 @@
-"""Section 8: its tables and conclusions, computed otherwise."""
+"""Section 8: what its conclusions rest on, computed otherwise."""
 
 import numpy as np
 import pytest
@@ -43,8 +43,10 @@ def test_pairs_count_who_is_right(beyond):
     for row, (first, second, truth) in zip(rows, pairs, strict=True):
         n1 = np.sum((first == truth) & (second != truth))
         n2 = np.sum((first != truth) & (second == truth))
-        expected = [n1, n2, (n1 - n2) / np.sqrt(n1 + n2)]
-        assert numbers(row)[-3:] == pytest.approx(expected, abs=1), row
+        found_1, found_2, difference = numbers(row)[-3:]
+        assert [found_1, found_2] == pytest.approx([n1, n2], abs=1), row
+        expected = (found_1 - found_2) / np.sqrt(found_1 + found_2)
+        assert difference == pytest.approx(expected, abs=0.06), row
 
 
 def test_yardsticks_take_nearest(beyond):
@@ -52,7 +54,7 @@ def test_yardsticks_take_nearest(beyond):
     means = np.array([X[y == digit].mean(axis=0) for digit in range(10)])
     rows = beyond.printed["nearest"].splitlines()
     tried = (means, range(10), test), (means, range(10), valid), (X, y, test)
-    for row, (points, labels, (images, truth)) in zip(rows, tried, strict=False):
+    for row, (points, labels, (images, truth)) in zip(rows[:3], tried, strict=True):
         nearest = [np.linalg.norm(points - image, axis=1).argmin() for image in images]
         right = 100 * np.mean(np.take(labels, nearest) == truth)
         assert numbers(row)[0] == pytest.approx(right, abs=0.4), row

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cells import numbers, show
+from cells import capture, numbers
 from common import LEVELS
 from conftest import FEW
 from textbook import NEAR, assert_same, probabilities, score, sets, textbook_sgd
@@ -36,9 +36,9 @@ def train(level, names, *rule):
     return [W, b], history["accuracy"][-1]
 
 
-def test_training_set_is_shuffled(data):
-    shuffled, *others = sets(data.names)
-    original, *originals = data.names["few"]
+def test_training_set_is_shuffled(section_3):
+    shuffled, *others = sets(section_3.names)
+    original, *originals = section_3.names["few"]
     for found, expected in zip(sum(others, ()), sum(originals, ()), strict=True):
         assert np.array_equal(found, expected), "other sets than the loader's"
     found, expected = (sorted(map(bytes, np.c_[each])) for each in (shuffled, original))
@@ -57,7 +57,7 @@ def test_takes_textbook_steps(level, rule, arrays):
     if rule[1] < N:
         nine = np.full(N, names["y_train"].argmax())
         names |= {f"{letter}_train": names[f"{letter}_train"][nine] for letter in "Xy"}
-    show(names, *LEVELS[level])
+    capture(names, *LEVELS[level])
     weights, accuracy = train(level, names, *rule)
     expected = textbook_sgd(sets(names)[0], *rule)
     assert_same(weights, expected)
@@ -97,7 +97,7 @@ def test_level_prints_own_scores(level, request):
 def test_theano_times_are_apart(arrays, monkeypatch):
     """Compiling a function counts as 100 events, and calling it as one."""
     names, events = arrays.copy(), []
-    show(names, *LEVELS[2])
+    capture(names, *LEVELS[2])
     names["time"] = SimpleNamespace(perf_counter=lambda: len(events))
     compiled = names["theano"].function
 
@@ -118,4 +118,4 @@ def test_check_stops_wrong_gradients(level_3):
         return dW, 1.01 * db
 
     with pytest.raises(AssertionError, match="measured"):
-        show(level_3.names | {"gradients": gradients}, "level-3-check")
+        capture(level_3.names | {"gradients": gradients}, "level-3-check")

@@ -40,6 +40,6 @@ def assert_same(weights, expected):
     """W and b agree: rounding came to 1e-5 of the largest, one wrong step to 1e-2."""
     for name, found, true in zip("Wb", weights, expected, strict=True):
         share = np.abs(np.ravel(found) - np.ravel(true)).max() / np.abs(true).max()
-        wrong = "not SGD from zero weights in the order of default_rng(0)"
+        wrong = "not SGD from zero, batches in the order of default_rng(0)"
         assert share < 1e-3, f"{wrong}: {name} is off by {share:.1g} of its largest"
         assert found.dtype == np.float32, f"{name} has not 32 bits"

@@ -40,7 +40,7 @@ def main(root=ROOT):
         )
     except (KeyboardInterrupt, AssertionError):  # nbclient's way to end after Ctrl-C
         sys.exit(f"Stopped. {path} was left as it was.")
-    except (CellExecutionError, RuntimeError) as error:  # RuntimeError: it has died
+    except (CellExecutionError, RuntimeError) as error:  # a dead kernel, a bad marker
         sys.exit(f"{error}\n\n{path} was left as it was.")
     notebook.cells.remove(question)
     values = ast.literal_eval(question.outputs[0].data["text/plain"])

@@ -34,10 +34,10 @@ def main(name, root=ROOT):
         cell.source = cell.source.replace(f"]({PDF}", f"]({name}_hw1_derivation.pdf")
     title, *rest = notebook.cells[0].source.split("\n")
     notebook.cells[0].source = "\n".join([title, "", f"**Andrew id: {name}**", *rest])
-    content, start = io.BytesIO(), f"{name}_HW1/{name}_hw1"
+    content, stem = io.BytesIO(), f"{name}_HW1/{name}_hw1"
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr(f"{start}.ipynb", nbformat.writes(notebook) + "\n")
-        file.write(root / PDF, f"{start}_derivation.pdf")
+        file.writestr(f"{stem}.ipynb", nbformat.writes(notebook) + "\n")
+        file.write(root / PDF, f"{stem}_derivation.pdf")
         for member in file.infolist():
             member.external_attr = 0o100644 << 16  # all may read it
     write_atomically(root / f"{name}_HW1.zip", content.getvalue())
