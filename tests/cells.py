@@ -13,7 +13,6 @@ from common import ROOT, run_cells
 matplotlib.use("agg")
 NOTEBOOK = nbformat.read(ROOT / "hw1.ipynb", as_version=4)
 CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
-TEXT = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
 SOURCE = {cell.id: cell.source for cell in NOTEBOOK.cells}
 PRINTED = {c.id: "".join(each.get("text", "") for each in c.outputs) for c in CODE}
 
@@ -38,11 +37,11 @@ def capture(names, *ids):
 
 
 def execute(names, sections):
-    """Run sections in `names`; return these, all that is printed, and all figures."""
-    done = SimpleNamespace(names=names, printed={}, figures={})
+    """Run sections in `names`; return these, and by cell what is printed."""
+    done = SimpleNamespace(names=names, printed={})
     for cell_id in cells_of(sections):
         if cell_id != "level-1-play":  # five trainings, which no test looks at
-            done.printed[cell_id], done.figures[cell_id] = capture(names, cell_id)
+            done.printed[cell_id], _ = capture(names, cell_id)
     return done
 
 

@@ -39,5 +39,4 @@ def level_3(arrays):
 
 @pytest.fixture(scope="session")
 def beyond(level_1, level_2, level_3):
-    """Sections 7 and 8."""
     return execute(level_2.names | level_3.names | level_1.names, "78")

@@ -8,7 +8,8 @@ from textbook import probabilities, sets
 
 def test_curvature_is_largest(beyond):
     """By the eigenvalues of a small Hessian, from differences of the gradients."""
-    rng, steps = np.random.default_rng(0), 1e-5 * np.eye(18).reshape(18, 6, 3)
+    rng = np.random.default_rng(0)
+    steps = 1e-5 * np.eye(18).reshape(18, 6, 3)
     X, W, b = rng.random((6, 40)), rng.normal(size=(6, 3)), np.zeros((3, 1))
     of_W = [beyond.names["gradients"](X, 0, W + s, b)[0] for s in (*steps, *-steps)]
     hessian = (np.reshape(of_W[:18], (18, 18)) - np.reshape(of_W[18:], (18, 18))) / 2e-5

@@ -23,10 +23,9 @@ INVENTED["best"] = parameters | {"seconds": seconds}
 def rows_of(text):
     """Return the rows of the table in a text: {first cell: the other cells}."""
     plain = re.sub(r"<!--.*?-->|\*", "", text)
-    rows = [
-        row.split("|")[1:-1] for row in re.findall(r"^\|.*\|$", plain, re.MULTILINE)
-    ]
-    return {head.strip(): [each.strip() for each in cells] for head, *cells in rows}
+    rows = re.findall(r"^\|(.*)\|$", plain, re.MULTILINE)
+    cells = [[each.strip() for each in row.split("|")] for row in rows]
+    return {head: others for head, *others in cells}
 
 
 def assert_shows(expected, level, text_of):
@@ -44,10 +43,9 @@ def assert_shows(expected, level, text_of):
 @pytest.mark.parametrize("level", NAMES)
 def test_texts_show_own_results(level):
     def text_of(cell_id):
-        wanted = [expression for expression, _ in MARKER.findall(SOURCE[cell_id])]
-        return fill(
-            SOURCE[cell_id], {each: eval(each, INVENTED.copy()) for each in wanted}
-        )
+        wanted = dict(MARKER.findall(SOURCE[cell_id]))
+        values = {each: eval(each, INVENTED.copy()) for each in wanted}
+        return fill(SOURCE[cell_id], values)
 
     assert_shows(EXPECTED[level], level, text_of)
 

@@ -31,8 +31,7 @@ def test_run_finds_stored_results(tmp_path):
     for new, stored in zip(fresh.cells, NOTEBOOK.cells, strict=True):
         for output in new.get("outputs", []):
             assert output.get("name") != "stderr", f"{new.id} writes a warning"
-        assert len(percentages(new)) == len(percentages(stored)), new.id
-        if new.id not in WANDERS:
-            # Rounding by another processor moved accuracies by less than 0.3 points.
-            near = pytest.approx(percentages(stored), abs=0.3)
-            assert percentages(new) == near, f"{new.id} is not fresh: make run"
+        # Rounding by another processor moved accuracies by less than 0.3 points.
+        tolerance = 100 if new.id in WANDERS else 0.3
+        near = pytest.approx(percentages(stored), abs=tolerance)
+        assert percentages(new) == near, f"{new.id} is not fresh: make run"
